@@ -1,0 +1,147 @@
+"""What runs on a Dask worker: one group of items, each under a guard, every exception turned into a value.
+
+GDAL and xsar cannot be interrupted from Python, so an item that exceeds its time or memory takes its worker process with
+it: the guard reports who and why over Dask's event channel, then ends the process, and the nanny starts a new one. The
+batch charges the culprit and submits its neighbours again.
+"""
+
+import errno
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+from distributed import Worker, get_worker
+
+from platform_assets.common.errors import GroundtrackError, MemoryLimitExceeded, TimeLimitExceeded, TransientError
+from platform_assets.common.stages import Stages
+from platform_assets.common.values import Failure
+from platform_assets.execution.plan import UNEXPECTED
+
+ItemTask = Callable[[Any, Any, Stages], dict[str, Any] | None]
+
+_POLL_S = 0.1
+_FAREWELL_S = 0.5
+_EXIT_CODE = 87
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one item may use.
+
+    Attributes:
+        time_s: Wall time of one attempt.
+        memory_bytes: Resident memory of the worker process while it works on the item; 0 for no limit.
+    """
+
+    time_s: float
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """How one attempt at one item ended.
+
+    Attributes:
+        key: The item's partition key.
+        facts: What was made, in JSON types; None when the item was found done, or failed.
+        failure: Why it failed, or None.
+        seconds: Wall time of the attempt.
+    """
+
+    key: str
+    facts: dict[str, Any] | None
+    failure: Failure | None
+    seconds: float
+
+
+def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], limits: Limits, topic: str) -> list[ItemResult]:
+    """Run the items of one group one after the other; never raises because of an item.
+
+    Args:
+        task: The item function: `(shared, payload, stages) -> facts`; a module-level function.
+        shared: What all items of the batch get, such as connections and options.
+        items: Partition key and payload of each item.
+        limits: What each item may use.
+        topic: Dask's event topic for the guard's last words.
+    """
+    return [_run_item(task, shared, key, payload, limits, topic) for key, payload in items]
+
+
+def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limits, topic: str) -> ItemResult:
+    stages = Stages()
+    began = time.perf_counter()
+    facts, failure = None, None
+    with _guarded(key, stages, limits, topic):
+        try:
+            facts = task(shared, payload, stages)
+        except Exception as error:  # noqa: BLE001 - every exception of an item is that item's outcome
+            failure = failure_of(error, stages.current)
+    return ItemResult(key, facts, failure, round(time.perf_counter() - began, 3))
+
+
+def failure_of(error: BaseException, stage: str) -> Failure:
+    """Return the record of an exception: its class decides what happens next."""
+    if isinstance(error, GroundtrackError):
+        return Failure(
+            stage, error.code, str(error), error.remedy,
+            transient=isinstance(error, TransientError), exhausts_memory=isinstance(error, MemoryLimitExceeded),
+        )  # fmt: skip
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, MemoryError):
+        return Failure(
+            stage,
+            MemoryLimitExceeded.code,
+            f"out of memory: {error}",
+            MemoryLimitExceeded.remedy,
+            text,
+            transient=True,
+            exhausts_memory=True,
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(
+            stage,
+            "disk_full",
+            f"no space left for scratch files: {error}",
+            "Free space on the worker, or give Dask another local directory.",
+            text,
+            transient=True,
+        )
+    return Failure(stage, UNEXPECTED, f"{type(error).__name__}: {error}", "Report it together with the traceback.", text, transient=True)
+
+
+@contextmanager
+def _guarded(key: str, stages: Stages, limits: Limits, topic: str) -> Iterator[None]:
+    ended = threading.Event()
+    guard = (get_worker(), ended, key, stages, limits, topic)
+    thread = threading.Thread(target=_watch, args=guard, daemon=True, name="groundtrack-guard")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _watch(worker: Worker, ended: threading.Event, key: str, stages: Stages, limits: Limits, topic: str) -> None:
+    deadline = time.monotonic() + limits.time_s
+    process = psutil.Process()
+    while not ended.wait(_POLL_S):
+        error: GroundtrackError | None = None
+        used = process.memory_info().rss
+        if limits.memory_bytes and used > limits.memory_bytes:
+            error = MemoryLimitExceeded(
+                f"the item used {used / 1e6:,.0f} MB in stage {stages.current}; its share is {limits.memory_bytes / 1e6:,.0f} MB"
+            )
+        elif time.monotonic() > deadline:
+            error = TimeLimitExceeded(f"the item was still in stage {stages.current} after {limits.time_s:,.0f} s; its worker was stopped")
+        if error:
+            worker.log_event(topic, {"key": key, "failure": asdict(failure_of(error, stages.current))})
+            ended.wait(_FAREWELL_S)  # the report leaves in the background
+            if not ended.is_set():
+                os._exit(_EXIT_CODE)
+            return

@@ -1,0 +1,1 @@
+"""Raw images to cloud-optimised GeoTIFF, JPEG, thumbnail and STAC item."""

@@ -1,0 +1,1 @@
+"""Clients and settings: what the platform talks to, wired per deployment."""
