@@ -1,8 +1,9 @@
 """A Dask cluster on this machine, in a process group of its own.
 
-Why not a `LocalCluster` inside the run: closing one while a nanny restarts its worker hangs for ever (distributed 2025.7.0;
-seen in 6 of 8 trials that ended right after a worker's death), and the scheduler would share the interpreter lock with the
-batch loop. A group can always be ended, and it ends by itself when the process that started it is killed.
+Why not a `LocalCluster` inside the run: a worker that dies while its nanny starts it leaves the nanny waiting for ever
+(distributed 2025.7.0; seen in 3 of 4 trials that killed a worker a second), and closing such a cluster hangs (6 of 8). So
+the workers have no nanny: this process starts each again when it ends. A process group can always be ended, and it ends by
+itself when the process that started it is killed; and the scheduler does not share the batch loop's interpreter lock.
 
     python -m resources.local_dask --workers 2 --scheduler-file /tmp/scheduler.json
 """
@@ -20,22 +21,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 from platform_assets.common.errors import TransientError
 
-DASK_CONFIG: dict[str, Any] = {
-    # A dead worker costs its running group one failure, which the batch engine judges; Dask must not try again by itself.
-    "distributed.scheduler.allowed-failures": 0,
-    # Queue on the scheduler, not on the workers: a dying worker then takes only what it was really running.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # The engine's guard watches every item's memory, and results are facts, not data: there is nothing to spill.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": False,
-}
-
+# A dead worker costs its running group one failure, which the batch engine judges; Dask must not try again by itself.
+_SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
+_WORKER_OPTIONS = ("--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60")
+_RESTART_S = 1.0
+_QUIET = {"DASK_LOGGING__DISTRIBUTED": "warning"}
 _START_S = 60.0
 _CLOSE_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -58,6 +51,7 @@ def local_dask(workers: int, *, log: Path | None = None) -> Iterator[str]:
         with log.open("ab") if log else nullcontext() as output:
             process = subprocess.Popen(  # noqa: S603
                 command,
+                env=_QUIET | os.environ,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -112,21 +106,38 @@ def main(arguments: list[str] | None = None) -> None:
     import dask
     from distributed import LocalCluster
 
-    dask.config.set(DASK_CONFIG)
-    cluster = LocalCluster(
-        n_workers=asked.workers,
-        threads_per_worker=1,
-        memory_limit=0,
-        scheduler_port=asked.port,
-        dashboard_address=f"127.0.0.1:{asked.dashboard_port}",
-    )
+    dask.config.set(_SCHEDULER_CONFIG)
+    cluster = LocalCluster(n_workers=0, scheduler_port=asked.port, dashboard_address=f"127.0.0.1:{asked.dashboard_port}")
     ready = asked.scheduler_file.with_suffix(".new")
     ready.write_text(json.dumps({"address": cluster.scheduler_address, "dashboard": cluster.dashboard_link}))
     ready.replace(asked.scheduler_file)
-    stop.wait()
+    workers = [_Worker(cluster.scheduler_address, f"local-{number}") for number in range(asked.workers)]
+    while not stop.wait(0.1):
+        for worker in workers:
+            worker.watch()
+    for worker in workers:
+        worker.process.terminate()
     with suppress(TimeoutError):
         cluster.close(timeout=_CLOSE_S)
     os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class _Worker:
+    """A worker process that is started again when it ends, at most once a second."""
+
+    def __init__(self, scheduler: str, name: str) -> None:
+        self._command = [sys.executable, "-m", "dask", "worker", scheduler, "--name", name, *_WORKER_OPTIONS]
+        self._start()
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(self._command)  # noqa: S603
+        self._started_at = time.monotonic()
+
+    def watch(self) -> None:
+        """Start the process again if it has ended."""
+        if self.process.poll() is not None and time.monotonic() - self._started_at >= _RESTART_S:
+            sys.stderr.write(f"{self._command[6]} ended with code {self.process.returncode}; it is started again\n")
+            self._start()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ class S3Connection:
     Attributes:
         endpoint_url: The server's address; empty for AWS, or for what AWS_ENDPOINT_URL says.
         region: The region; empty for what the AWS configuration says.
+        profile: The AWS profile; empty for the default one.
         access_key_id: Explicit credentials, never shown; empty for the usual AWS chain.
         secret_access_key: See `access_key_id`.
         session_token: See `access_key_id`.
@@ -59,6 +60,7 @@ class S3Connection:
 
     endpoint_url: str = ""
     region: str = ""
+    profile: str = ""
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
@@ -75,7 +77,7 @@ class S3Connection:
         """
         if self.access_key_id:
             return self
-        found = boto3.Session().get_credentials()
+        found = boto3.Session(profile_name=self.profile or None).get_credentials()
         if found is None:
             raise ConfigurationError("no AWS credentials found", remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.")
         frozen = found.get_frozen_credentials()
@@ -101,6 +103,7 @@ def _client(connection: S3Connection) -> "S3Client":
         aws_secret_access_key=connection.secret_access_key or None,
         aws_session_token=connection.session_token or None,
         region_name=connection.region or None,
+        profile_name=connection.profile if connection.profile and not connection.access_key_id else None,
     )
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
@@ -273,7 +276,8 @@ class S3Bucket:
                 if _is_gone(error) or _status(error) in _CONFLICTS:
                     return False
                 raise
-        return True
+        # radosgw 16.2 takes the condition and ignores it.
+        return self.stat(ref.key) == ref
 
     def delete(self, key: str) -> None:
         with _translated(self.name, key):

@@ -48,10 +48,16 @@ class Bucket(Protocol):
         """Create or overwrite an object and return its ETag."""
 
     def create(self, key: str, data: bytes, *, content_type: str) -> bool:
-        """Create an object unless it exists; of many at once exactly one gets True (also if its first answer was lost)."""
+        """Create an object unless it exists; True when the object that is there has this content.
+
+        Of many writers with different contents exactly one gets True, also when the answer to its first try was lost.
+        """
 
     def replace(self, key: str, data: bytes, *, etag: str, content_type: str) -> str | None:
-        """Overwrite exactly this version of an object; return the new ETag, or None when another version is there."""
+        """Overwrite exactly this version of an object; return the new ETag, or None when another content is there.
+
+        As with `create`, writers who must not both succeed write different contents.
+        """
 
     def upload(self, path: Path, key: str, *, content_type: str, metadata: Mapping[str, str]) -> ObjectRef:
         """Create or overwrite an object from a file; readers see the old or the new content, never a part."""
@@ -60,7 +66,7 @@ class Bucket(Protocol):
         """Return the user metadata of an object, or None when there is no object."""
 
     def copy(self, ref: ObjectRef, key: str) -> bool:
-        """Copy exactly this version of an object to another key; False when another version, or none, is there."""
+        """Copy an object to another key; False when this version was not there for the whole time of copying."""
 
     def delete(self, key: str) -> None:
         """Delete an object; deleting what does not exist is no error."""

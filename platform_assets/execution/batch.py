@@ -11,6 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -29,6 +30,7 @@ from platform_assets.execution.worker import ItemResult, ItemTask, Limits, failu
 
 _log = logging.getLogger(__name__)
 _GATHER_S = 30.0
+_LOOK_S = 5.0
 
 
 class ClusterLost(TransientError):
@@ -104,7 +106,7 @@ class Batch:
 
     Args:
         client: A connected client; the workers must be processes under a nanny, with one thread each.
-        task: The item function `(shared, payload, stages) -> facts`; returns None for an item that it finds done.
+        task: The item function `(shared, payload, stages) -> (state, facts)`, with the state done or carried over.
         shared: Called for each submission, so that credentials are fresh: what all items get.
         options: How to run.
         reporting: Whom to tell.
@@ -164,16 +166,25 @@ class Batch:
             self._fly((self._alone.popleft(),), Limits(self._options.limits.time_s, self._options.alone_memory_bytes))
 
     def _window(self) -> int:
-        """Two groups a thread keep a worker busy; looked up again now and then, as workers come and go."""
-        if time.monotonic() - self._threads_known_at > 5:
-            deadline = time.monotonic() + self._options.no_worker_s
-            while not (threads := sum(self._client.nthreads().values())):
-                if time.monotonic() > deadline:
-                    raise ClusterLost(f"no Dask worker came to {self._client} within {self._options.no_worker_s:,.0f} s")
-                _log.warning("waiting for a Dask worker to come to %s", self._client)
-                time.sleep(1)
-            self._threads, self._threads_known_at = threads, time.monotonic()
-        return 2 * self._threads
+        """One group a thread: a group that waits on a worker would die with it, without having run.
+
+        The next group arrives within milliseconds of the last one's end, and carries seconds of work.
+        """
+        if time.monotonic() - self._threads_known_at > _LOOK_S:
+            self._threads = self._count_threads()
+            self._threads_known_at = time.monotonic()
+        return self._threads
+
+    def _count_threads(self) -> int:
+        deadline = time.monotonic() + self._options.no_worker_s
+        while not (threads := int(sum(self._client.nthreads().values()))):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise ClusterLost(f"no Dask worker came to {self._client} within {self._options.no_worker_s:,.0f} s")
+            _log.warning("waiting for a Dask worker to come to %s", self._client)
+            with suppress(TimeoutError):
+                self._client.wait_for_workers(1, timeout=min(left_s, 2 * _LOOK_S))
+        return threads
 
     def _fly(self, tries: tuple[_Try, ...], limits: Limits) -> None:
         items = tuple((attempt.work.key, attempt.work.payload) for attempt in tries)
@@ -215,11 +226,13 @@ class Batch:
             if result.failure:
                 self._failed(attempt, result.failure, result.seconds, progress)
             else:
-                state = State.CARRIED_OVER if result.facts is None else State.DONE
-                self._end(attempt, Outcome(result.key, state, result.facts or {}, None, attempt.attempts + 1, result.seconds), progress)
+                tries = attempt.attempts + (result.state is State.DONE)
+                self._end(attempt, Outcome(result.key, result.state, result.facts, None, tries, result.seconds), progress)
 
     def _crash(self, flight: _Flight, error: Exception, progress: Progress) -> None:
         """A group's worker died, or could not even run the group."""
+        self._threads_known_at = float("-inf")
+        _log.warning("a Dask task of %d items failed: %s: %s", len(flight.tries), type(error).__name__, error)
         killer = next((attempt for attempt in flight.tries if attempt.work.key in self._last_words), None)
         if killer:
             others = tuple(attempt for attempt in flight.tries if attempt is not killer)

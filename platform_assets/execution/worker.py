@@ -20,10 +20,10 @@ from distributed import Worker, get_worker
 
 from platform_assets.common.errors import GroundtrackError, MemoryLimitExceeded, TimeLimitExceeded, TransientError
 from platform_assets.common.stages import Stages
-from platform_assets.common.values import Failure
+from platform_assets.common.values import Failure, State
 from platform_assets.execution.plan import UNEXPECTED
 
-ItemTask = Callable[[Any, Any, Stages], dict[str, Any] | None]
+ItemTask = Callable[[Any, Any, Stages], tuple[State, dict[str, Any]]]
 
 _POLL_S = 0.1
 _FAREWELL_S = 0.5
@@ -49,13 +49,15 @@ class ItemResult:
 
     Attributes:
         key: The item's partition key.
-        facts: What was made, in JSON types; None when the item was found done, or failed.
+        state: Done, found done (carried over), or failed.
+        facts: What was made or found, in JSON types; empty for a failure.
         failure: Why it failed, or None.
         seconds: Wall time of the attempt.
     """
 
     key: str
-    facts: dict[str, Any] | None
+    state: State
+    facts: dict[str, Any]
     failure: Failure | None
     seconds: float
 
@@ -64,7 +66,7 @@ def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], l
     """Run the items of one group one after the other; never raises because of an item.
 
     Args:
-        task: The item function: `(shared, payload, stages) -> facts`; a module-level function.
+        task: The item function: `(shared, payload, stages) -> (state, facts)`; a module-level function.
         shared: What all items of the batch get, such as connections and options.
         items: Partition key and payload of each item.
         limits: What each item may use.
@@ -76,13 +78,13 @@ def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], l
 def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limits, topic: str) -> ItemResult:
     stages = Stages()
     began = time.perf_counter()
-    facts, failure = None, None
+    state, facts, failure = State.FAILED, dict[str, Any](), None
     with _guarded(key, stages, limits, topic):
         try:
-            facts = task(shared, payload, stages)
+            state, facts = task(shared, payload, stages)
         except Exception as error:  # noqa: BLE001 - every exception of an item is that item's outcome
             failure = failure_of(error, stages.current)
-    return ItemResult(key, facts, failure, round(time.perf_counter() - began, 3))
+    return ItemResult(key, state, facts, failure, round(time.perf_counter() - began, 3))
 
 
 def failure_of(error: BaseException, stage: str) -> Failure:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from platform_assets.common.values import ObjectRef
 
 Resampling = Literal["average", "cubic", "bilinear", "nearest", "mode", "gauss", "rms", "lanczos"]
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 
 class Profile(StrEnum):
@@ -83,8 +84,8 @@ class ImageFacts:
         nodata: Nodata value of each band, as text so that NaN equals NaN; empty for none.
         mask: How validity is told: `all_valid`, `nodata`, `alpha` or `per_dataset`.
         colorinterp: Colour interpretation of each band.
-        colormap: Whether the first band has a palette.
-        crs_wkt: The coordinate reference system of transform or ground control points; empty for none.
+        colormap: Whether the first band has a palette; GDAL gives one to negatives (MINISWHITE) and to 1-bit images.
+        crs_wkt: The coordinate reference system of transform or ground control points, in WKT 2; empty for none.
         transform: The affine geotransform in GDAL's order; None for none.
         gcps: Number of ground control points.
         rpcs: Whether there are rational polynomial coefficients.
@@ -95,6 +96,7 @@ class ImageFacts:
         area_or_point: GDAL's AREA_OR_POINT, `Area` when unset.
         tags: The dataset's own metadata, without what GDAL derives.
         band_tags: The same of each band.
+        pages: Images in the file that are neither overviews nor masks; all but the first are ignored.
     """
 
     width: int
@@ -116,6 +118,7 @@ class ImageFacts:
     area_or_point: str
     tags: tuple[tuple[str, str], ...]
     band_tags: tuple[tuple[tuple[str, str], ...], ...]
+    pages: int = 1
 
     @property
     def bands(self) -> int:

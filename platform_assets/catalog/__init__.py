@@ -1,0 +1,1 @@
+"""Collections: how items become a catalogue that anybody can walk."""

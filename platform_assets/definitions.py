@@ -1,0 +1,78 @@
+"""The composition root: the only module that imports every room."""
+
+import dagster as dg
+
+from platform_assets.imagery.assets import imagery
+from platform_assets.imagery.jobs import image_batch
+from platform_assets.imagery.specs import image_manifest, manifest_report, raw_image
+from resources.dask_cluster import DaskCluster
+from resources.image_archive import ImageArchive, ObjectStore
+from resources.settings import Settings, load
+from sensors.manifests import manifest_sensor
+
+
+def build_definitions(settings: Settings, resources: dict[str, object] | None = None) -> dg.Definitions:
+    """Return the code location of a deployment.
+
+    Args:
+        settings: The deployment's settings.
+        resources: Resources that replace the deployment's own, by name: `archive`, `dask`.
+    """
+    return dg.Definitions(
+        assets=[raw_image, image_manifest, imagery, manifest_report],
+        jobs=[image_batch],
+        sensors=[manifest_sensor(settings.sensor_interval_s)],
+        resources={"archive": image_archive(settings), "dask": dask_cluster(settings)} | (resources or {}),
+        # The engine fans out on Dask inside one step; a process a step would only cost its start.
+        executor=dg.in_process_executor,
+    )
+
+
+def image_archive(settings: Settings) -> ImageArchive:
+    """Return the imagery domain's view of a deployment."""
+    return ImageArchive(
+        store=ObjectStore(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region or None),
+        input_bucket=settings.input_bucket,
+        input_prefix=settings.input_prefix,
+        output_bucket=settings.output_bucket,
+        output_prefix=settings.output_prefix,
+        manifest_pattern=settings.manifest_pattern,
+        manifest_grace_s=settings.manifest_grace_s,
+        manifest_bytes=settings.manifest_bytes,
+        batch_rows=settings.batch_rows,
+        batch_attempts=settings.batch_attempts,
+        profile=settings.profile.value,
+        overview_resampling=settings.overview_resampling,
+        jpeg_quality=settings.jpeg_quality,
+        thumbnail_px=settings.thumbnail_px,
+        limits={
+            "file_bytes": settings.max_file_bytes,
+            "pixels": settings.max_pixels,
+            "decoded_bytes": settings.max_decoded_bytes,
+            "bands": settings.max_bands,
+            "block_bytes": settings.max_block_bytes,
+            "expansion": settings.max_expansion,
+        },
+        item_time_limit_s=settings.item_time_limit_s,
+        item_memory_mb=settings.item_memory_mb,
+        item_alone_memory_mb=settings.item_alone_memory_mb,
+        item_attempts=settings.item_attempts,
+    )
+
+
+def dask_cluster(settings: Settings) -> DaskCluster:
+    """Return where a deployment's Dask workers come from."""
+    return DaskCluster(
+        kind=settings.dask_kind,
+        address=settings.dask_address,
+        name=settings.dask_name,
+        workers=settings.dask_workers,
+        maximum=settings.dask_maximum,
+        options=settings.dask_options,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location, from environment variables and `.env`."""
+    return build_definitions(load())

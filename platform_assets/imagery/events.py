@@ -1,0 +1,129 @@
+"""What Dagster is told of an image that is done: one materialization an asset, with what the web UI should show."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+from dagster import MetadataValue
+
+from platform_assets.common.stac import s3_href
+from platform_assets.common.values import Outcome, State
+from platform_assets.imagery.claim import Claim
+from platform_assets.imagery.model import Product
+from platform_assets.imagery.specs import ITEM, MANIFEST, RAW, REPORT
+from platform_assets.imagery.stac import CODE_VERSION
+
+_CODE_VERSION_TAG, _DATA_VERSION_TAG = "dagster/code_version", "dagster/data_version"
+
+
+def object_link(bucket: str, key: str) -> dg.MetadataValue[Any]:
+    """Return a link that the guarded web UI serves from the object store."""
+    return MetadataValue.url(f"/objects/{bucket}/{quote(key)}")
+
+
+def image_events(bucket: str, wanted: Iterable[Product]) -> Callable[[Outcome], list[dg.AssetMaterialization]]:
+    """Return what makes the events of an image that is done.
+
+    Args:
+        bucket: The output bucket.
+        wanted: The products that the run asks for; the item is always told of, as it is always written.
+    """
+    asked = sorted(wanted)
+
+    def events(outcome: Outcome) -> list[dg.AssetMaterialization]:
+        return [*_products(bucket, asked, outcome), _raw(outcome), _item(bucket, outcome)]
+
+    return events
+
+
+def _products(bucket: str, wanted: list[Product], outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
+    facts = outcome.facts
+    for product in wanted:
+        made = facts["products"][product.value]
+        metadata: dict[str, Any] = {
+            "object": object_link(bucket, made["key"]),
+            "uri": s3_href(bucket, made["key"]),
+            "dagster/size_bytes": made["size_bytes"],
+            "checksum": made["checksum"],
+            **_shown_details(made["details"]),
+            **_of_all(outcome),
+        }
+        if product is Product.THUMBNAIL and "thumbnail" in facts:
+            metadata = {"thumbnail": MetadataValue.md(f"![thumbnail](data:image/jpeg;base64,{facts['thumbnail']})")} | metadata
+        if product is Product.COG:
+            metadata |= {"dtype": facts["dtype"], "bands": facts["bands"], "crs": facts["crs"] or "none"}
+        yield _event(product.value, outcome.key, metadata, made["checksum"])
+
+
+def _item(bucket: str, outcome: Outcome) -> dg.AssetMaterialization:
+    facts = outcome.facts
+    metadata = {
+        "object": object_link(bucket, facts["item_key"]),
+        "uri": s3_href(bucket, facts["item_key"]),
+        "bbox": MetadataValue.json(facts["bbox"]),
+        "datetime": facts["datetime"],
+        "products": MetadataValue.json({name: s3_href(bucket, made["key"]) for name, made in facts["products"].items()}),
+        "seconds_by_stage": MetadataValue.json(facts["seconds_by_stage"]),
+        **_of_all(outcome),
+    }
+    return _event(ITEM, outcome.key, metadata, None)
+
+
+def _raw(outcome: Outcome) -> dg.AssetMaterialization:
+    source = outcome.facts["source"]
+    metadata = {
+        "uri": s3_href(source["bucket"], source["key"]),
+        "dagster/size_bytes": source["size_bytes"],
+        "etag": source["etag"],
+        "md5": source["md5"],
+    }
+    return _event(RAW, outcome.key, metadata, source["etag"])
+
+
+def _of_all(outcome: Outcome) -> dict[str, Any]:
+    if outcome.state is State.CARRIED_OVER:
+        return {"carried_over": True, "made_by_run": outcome.facts["run_id"]}
+    return {"seconds": outcome.seconds, "attempts": outcome.attempts}
+
+
+def _shown_details(details: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in details.items() if isinstance(value, str | int | float)}
+    return plain | {name: ", ".join(map(str, value)) for name, value in details.items() if isinstance(value, list)}
+
+
+def _event(asset: str, partition: str, metadata: dict[str, Any], version: str | None) -> dg.AssetMaterialization:
+    tags = {_CODE_VERSION_TAG: CODE_VERSION} | ({_DATA_VERSION_TAG: version} if version else {})
+    return dg.AssetMaterialization(asset, partition=partition, metadata=metadata, tags=tags)
+
+
+def manifest_event(claim: Claim, bucket: str) -> dg.AssetMaterialization:
+    """Return the event of a manifest that was claimed."""
+    refused = sum(row.problem is not None for row in claim.rows)
+    metadata: dict[str, Any] = {
+        "uri": s3_href(bucket, claim.manifest.key),
+        "now_at": s3_href(bucket, claim.outcome_key("processing")),
+        "rows": len(claim.rows),
+        "refused_rows": refused,
+        "batches": claim.batches,
+        "dropped_at": claim.manifest.modified,
+        "etag": claim.manifest.etag,
+    }
+    if claim.rejected:
+        metadata["rejected"] = claim.rejected.message
+    return dg.AssetMaterialization(MANIFEST, partition=claim.id, metadata=metadata)
+
+
+def report_event(claim: Claim, bucket: str, totals: dict[str, Any], keys: dict[str, str]) -> dg.AssetMaterialization:
+    """Return the event of a manifest that is settled.
+
+    Args:
+        claim: The manifest.
+        bucket: The input bucket, where its results lie.
+        totals: The sums over its rows.
+        keys: The results that were written, by name.
+    """
+    links = {name: object_link(bucket, key) for name, key in keys.items()}
+    return dg.AssetMaterialization(
+        REPORT, partition=claim.id, metadata={**links, **totals, "manifest": s3_href(bucket, claim.manifest.key)}
+    )

@@ -1,0 +1,1 @@
+"""Thin ticks over pure decisions: what has arrived, what to run, what to run again."""

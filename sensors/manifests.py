@@ -1,0 +1,198 @@
+"""The sensor of manifests: claims what was dropped, requests a run a batch, and finds again what was interrupted."""
+
+import json
+import os
+import socket
+import time
+from functools import lru_cache
+from uuid import uuid4
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from platform_assets.common import lease
+from platform_assets.common.errors import MissingInput
+from platform_assets.common.values import Outcome
+from platform_assets.imagery.claim import Claim, Records
+from platform_assets.imagery.events import manifest_event
+from platform_assets.imagery.intake import Intake, Waiting
+from platform_assets.imagery.jobs import image_batch
+from platform_assets.imagery.model import Product
+from platform_assets.imagery.partitions import images, manifests
+from platform_assets.imagery.pipeline import Workshop, find_done
+from platform_assets.imagery.settle import given_up, refused, settle
+from platform_assets.imagery.specs import MANIFEST
+from resources.image_archive import ImageArchive
+from sensors.decisions import BatchRun, Plan, next_steps
+
+MANIFEST_TAG, BATCH_NUMBER_TAG, BATCH_TAG = "groundtrack/manifest", "groundtrack/batch_number", "groundtrack/batch"
+
+_LEASE_S = 150.0
+_BUDGET_S = 60.0
+_MOST_REQUESTS = 50
+_MOST_NAMED = 20
+
+
+def manifest_sensor(interval_s: int) -> dg.SensorDefinition:
+    """Return the sensor of manifests.
+
+    Args:
+        interval_s: Seconds between two ticks.
+    """
+
+    @dg.sensor(
+        job=image_batch,
+        minimum_interval_seconds=interval_s,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Claims manifests under the input prefix, waits for their images, and requests a run for every batch of rows.",
+    )
+    def image_manifests(context: dg.SensorEvaluationContext, archive: ImageArchive) -> dg.SensorResult | dg.SkipReason:
+        records = Records(archive.target, archive.output_prefix)
+        holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
+        key = f"{archive.output_prefix}_groundtrack/sensors/image_manifests.json"
+        held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time())
+        if held is None:
+            return dg.SkipReason("another sensor looks at this bucket right now")
+        try:
+            return Tick(context, archive, records).run()
+        finally:
+            held.release({})
+
+    return image_manifests
+
+
+class Tick:
+    """One look at the input bucket.
+
+    Args:
+        context: The sensor's context.
+        archive: The buckets.
+        records: Where claims lie.
+    """
+
+    def __init__(self, context: dg.SensorEvaluationContext, archive: ImageArchive, records: Records) -> None:
+        self._context = context
+        self._archive = archive
+        self._records = records
+        self._intake = Intake(
+            archive.source,
+            records,
+            archive.input_prefix,
+            archive.manifest_pattern,
+            archive.manifest_grace_s,
+            archive.manifest_bytes,
+            archive.batch_rows,
+        )
+        self._busy: dict[str, str] = {}
+        self._requests: list[dg.RunRequest] = []
+        self._notes: list[str] = []
+        self._waiting: dict[str, str] = {}
+        self._ends_s = time.monotonic() + _BUDGET_S
+
+    def run(self) -> dg.SensorResult | dg.SkipReason:
+        """Follow up on open manifests, then claim new ones, until the time is up; the next tick goes on."""
+        found = self._intake.scan()
+        claims = [claim for claim in (_claim(self._records, claim_id) for claim_id in found.open) if claim]
+        for claim in claims:
+            self._occupy(claim)
+        for claim in claims:
+            self._follow_up(claim)
+        for drop in found.drops:
+            if time.monotonic() > self._ends_s or len(self._requests) >= _MOST_REQUESTS:
+                self._notes.append("more at the next tick")
+                break
+            try:
+                self._look_at(self._intake.examine(drop, time.time(), lambda: self._busy))
+            except MissingInput:
+                self._notes.append(f"{drop.key} is gone again")
+        cursor = json.dumps(self._waiting)
+        if self._requests:
+            return dg.SensorResult(run_requests=self._requests, cursor=cursor)
+        return dg.SensorResult(skip_reason="; ".join(self._notes) or "no new manifest", cursor=cursor)
+
+    def _look_at(self, seen: Claim | Waiting) -> None:
+        if isinstance(seen, Waiting):
+            self._wait(seen)
+        elif self._intake.take(seen):
+            self._context.log.info(f"claimed {seen.manifest.key} as {seen.id}: {len(seen.rows)} rows, {seen.batches} batches")
+            self._occupy(seen)
+            self._follow_up(seen)
+
+    def _wait(self, seen: Waiting) -> None:
+        self._notes.append(f"{seen.manifest.key} waits: {seen.reason}")
+        self._waiting[seen.id] = seen.reason
+        if json.loads(self._context.cursor or "{}").get(seen.id) != seen.reason:
+            self._context.instance.add_dynamic_partitions(manifests.name or "", [seen.id])
+            self._context.instance.report_runless_asset_event(
+                dg.AssetObservation(
+                    MANIFEST,
+                    partition=seen.id,
+                    description=f"waiting: {seen.reason}",
+                    metadata={"outcome": "waiting", "reason": seen.reason, "missing": seen.missing},
+                )
+            )
+
+    def _occupy(self, claim: Claim) -> None:
+        self._busy |= {row.job.source.key: claim.manifest.key for row in claim.rows if row.job}
+
+    def _follow_up(self, claim: Claim) -> None:
+        self._intake.rename(claim)
+        runs = [
+            BatchRun(int(run.tags[BATCH_NUMBER_TAG]), run.status in _FINISHED, run.status is DagsterRunStatus.CANCELED)
+            for run in self._context.instance.get_runs(RunsFilter(tags={MANIFEST_TAG: claim.id}))
+        ]
+        if not runs:
+            self._register(claim)
+        plan = next_steps(claim.batches, self._records.ended_batches(claim), runs, self._archive.batch_attempts)
+        self._requests += [_request(claim, number, attempt) for number, attempt in plan.request]
+        for number, reason in plan.give_up:
+            self._give_up(claim, number, reason)
+        if plan.settle or plan.give_up:
+            self._settle(claim, plan)
+
+    def _register(self, claim: Claim) -> None:
+        partitions = list(dict.fromkeys(row.partition for row in claim.rows if row.partition))
+        instance = self._context.instance
+        instance.add_dynamic_partitions(images.name or "", partitions)
+        instance.add_dynamic_partitions(manifests.name or "", [claim.id])
+        instance.report_runless_asset_event(manifest_event(claim, self._archive.input_bucket))
+
+    def _give_up(self, claim: Claim, number: int, reason: str) -> None:
+        rows = claim.batch(number)
+        archive = self._archive
+        here = Workshop(
+            archive.source, archive.target, archive.output_prefix, archive.conversion, archive.image_limits, frozenset(Product), ""
+        )
+        done = {outcome.key: outcome for outcome in find_done(here, [row.job for row in rows if row.job])}
+        now_s = time.time()
+        outcomes: list[Outcome] = [refused(row) if row.problem else done.get(row.partition or "") or given_up(row, reason) for row in rows]
+        about = {"id": "", "url": "", "started_s": now_s, "ended_s": now_s}
+        self._records.put_outcomes(claim, number, outcomes, about)
+        self._context.log.error(f"gave up on batch {number} of {claim.id}: {reason}")
+
+    def _settle(self, claim: Claim, plan: Plan) -> None:
+        url = f"s3://{self._archive.output_bucket}/"
+        if settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url):
+            self._notes.append(f"settled {claim.manifest.key}" + (" with what there was" if plan.give_up else ""))
+
+
+_FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
+
+
+@lru_cache(maxsize=64)
+def _claim(records: Records, claim_id: str) -> Claim | None:
+    """Return a claim; claims never change, and open manifests are looked at every few seconds."""
+    return records.claim(claim_id)
+
+
+def _request(claim: Claim, number: int, attempt: int) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{claim.id}/{number}/{attempt}",
+        run_config={"ops": {"convert_manifest_batch": {"config": {"manifest": claim.id, "batch": number}}}},
+        tags={
+            MANIFEST_TAG: claim.id,
+            BATCH_NUMBER_TAG: str(number),
+            BATCH_TAG: f"{claim.id}/{number}",
+            "groundtrack/attempt": str(attempt),
+        },
+    )
