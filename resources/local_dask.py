@@ -26,7 +26,11 @@ from platform_assets.common.errors import TransientError
 
 # A dead worker costs its running group one failure, which the batch engine judges; Dask must not try again by itself.
 _SCHEDULER_CONFIG = {"distributed.scheduler.allowed-failures": 0}
-_WORKER_OPTIONS = ("--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--death-timeout", "60")
+# A worker's port executes pickles: on loopback, whatever Dask's default is.
+_WORKER_OPTIONS = (
+    *("--no-nanny", "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "60"),
+    *("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"),
+)
 _RESTART_S = 1.0
 _QUIET = {"DASK_LOGGING__DISTRIBUTED": "warning"}
 _START_S = 60.0

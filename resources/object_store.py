@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
+from uuid import uuid4
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -282,6 +283,28 @@ class S3Bucket:
     def delete(self, key: str) -> None:
         with _translated(self.name, key):
             self._s3.delete_object(Bucket=self.name, Key=key)
+
+
+@lru_cache(maxsize=8)
+def check_conditional_writes(bucket: S3Bucket, prefix: str) -> None:
+    """Try whether the store decides conditional writes; without them two sensors could claim the same manifest.
+
+    Raises:
+        ConfigurationError: It overwrites what must not be overwritten, as rclone, s3rver and Swift do in some cases.
+    """
+    key = f"{prefix}_groundtrack/probe-{uuid4().hex}"
+    try:
+        kept = bucket.create(key, b"first", content_type="text/plain") and not bucket.create(key, b"second", content_type="text/plain")
+        ref = bucket.stat(key)
+        swapped = ref is not None and bucket.replace(key, b"third", etag=ref.etag, content_type="text/plain") is not None
+        stale = ref is not None and bucket.replace(key, b"fourth", etag=ref.etag, content_type="text/plain") is not None
+    finally:
+        bucket.delete(key)
+    if not kept or not swapped or stale:
+        raise ConfigurationError(
+            f"the S3 server of bucket {bucket.name} does not honour conditional writes (If-None-Match and If-Match)",
+            remedy="Use one that does, such as AWS, Ceph or MinIO; the platform cannot claim manifests safely without.",
+        )
 
 
 @contextmanager

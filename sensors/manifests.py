@@ -23,6 +23,7 @@ from platform_assets.imagery.pipeline import Workshop, find_done
 from platform_assets.imagery.settle import given_up, refused, settle
 from platform_assets.imagery.specs import MANIFEST
 from resources.image_archive import ImageArchive
+from resources.object_store import check_conditional_writes
 from sensors.decisions import BatchRun, Plan, next_steps
 
 MANIFEST_TAG, BATCH_NUMBER_TAG, BATCH_TAG = "groundtrack/manifest", "groundtrack/batch_number", "groundtrack/batch"
@@ -47,6 +48,7 @@ def manifest_sensor(interval_s: int) -> dg.SensorDefinition:
         description="Claims manifests under the input prefix, waits for their images, and requests a run for every batch of rows.",
     )
     def image_manifests(context: dg.SensorEvaluationContext, archive: ImageArchive) -> dg.SensorResult | dg.SkipReason:
+        check_conditional_writes(archive.target, archive.output_prefix)
         records = Records(archive.target, archive.output_prefix)
         holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
         key = f"{archive.output_prefix}_groundtrack/sensors/image_manifests.json"

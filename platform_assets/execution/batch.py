@@ -59,7 +59,7 @@ class BatchOptions:
     alone_memory_bytes: int = 0
     group_s: float = 2.0
     group_items: int = 64
-    tick_s: float = 5.0
+    tick_s: float = 1.0
     no_worker_s: float = 300.0
 
 

@@ -52,8 +52,8 @@ class Recorder:
         planned_by_dagster: bool,
     ) -> None:
         self._instance = context.instance
-        self._run_id = context.run_id
-        self._job_name = context.job_name
+        self._run_id = context.run.run_id
+        self._job_name = context.run.job_name
         self._step_key = op_context(context).get_step_execution_context().step.key
         self._assets = assets
         self._materializations = materializations

@@ -16,6 +16,7 @@ PROGRESS_TAG = "groundtrack/progress"
 DASHBOARD_TAG = "groundtrack/dask_dashboard"
 
 _LOGGED_FAILURES = 50
+_LINE_S = 5.0
 
 
 class ClientSource(Protocol):
@@ -32,7 +33,7 @@ class ItemRun:
         context: The step's context.
         recorder: Where outcomes are recorded.
         total: Items in the batch, those included that are found done or refused before any work.
-        heartbeat: Called every few seconds with the progress and the elapsed seconds; may raise to stop the batch.
+        heartbeat: Called every second with the progress and the elapsed seconds; may raise to stop the batch.
         kept: What `outcomes` keeps of an outcome; a run over 50,000 partitions cannot keep everything.
     """
 
@@ -49,6 +50,7 @@ class ItemRun:
         self._recorder = recorder
         self._heartbeat = heartbeat
         self._kept = kept
+        self._line_at_s = 0.0
         self.progress = Progress(total, 0.0)
         self.outcomes: list[Outcome] = []
 
@@ -106,10 +108,12 @@ class ItemRun:
 
     def _tick(self, progress: Progress, elapsed_s: float) -> None:
         self._recorder.flush_if_due()
-        line = progress.line(elapsed_s)
-        self._context.log.info(line)
-        self._tag(PROGRESS_TAG, line)
         self._heartbeat(progress, elapsed_s)
+        if elapsed_s - self._line_at_s >= _LINE_S:
+            self._line_at_s = elapsed_s
+            line = progress.line(elapsed_s)
+            self._context.log.info(line)
+            self._tag(PROGRESS_TAG, line)
 
     def _counts(self) -> str:
         counts = Counter(outcome.state for outcome in self.outcomes)
@@ -117,4 +121,4 @@ class ItemRun:
         return f"{done} done, {before} were done before, {failed} failed of {self.progress.total}"
 
     def _tag(self, name: str, value: str) -> None:
-        self._context.instance.add_run_tags(self._context.run_id, {name: value[:255]})
+        self._context.instance.add_run_tags(self._context.run.run_id, {name: value[:255]})

@@ -88,7 +88,7 @@ def run_batch(context: Context, archive: ImageArchive, dask: DaskCluster, order:
     run = ItemRun(
         context, recorder, len(order.jobs) + len(order.refused), order.heartbeat, kept=_without_thumbnail if order.by_partition else _whole
     )
-    here = workshop(context.run_id, archive, order)
+    here = workshop(context.run.run_id, archive, order)
     done = find_done(here, order.jobs)
     known = set() if order.by_partition else materialized(context, order.assets, [outcome.key for outcome in done])
     for outcome in done:

@@ -7,6 +7,7 @@ failed, and those found done are left as they are recorded.
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -26,7 +27,7 @@ from resources.dask_cluster import DaskCluster
 from resources.image_archive import ImageArchive
 
 LEASE_S = 120.0
-_RENEW_S = 10.0
+_RENEW_S = 2.0
 
 
 class BatchConfig(ConversionConfig):
@@ -57,10 +58,10 @@ def convert_manifest_batch(context: dg.OpExecutionContext, config: BatchConfig, 
     began_s = time.time()
     run = run_batch(context, archive, dask, _order(rows, config, archive, _Heartbeat(held)))
     ended_s = time.time()
-    about = {"id": context.run_id, "url": f"/runs/{context.run_id}", "started_s": began_s, "ended_s": ended_s}
+    about = {"id": context.run.run_id, "url": f"/runs/{context.run.run_id}", "started_s": began_s, "ended_s": ended_s}
     records.put_outcomes(claim, config.batch, _in_order(rows, run.outcomes), about)
     _settle(context, archive, records, claim, again=again)
-    held.release({"progress": run.progress.line(ended_s - began_s)})
+    held.release(note_of(run.progress, ended_s - began_s))
     if claim.rejected:
         raise dg.Failure(f"{claim.manifest.key} is rejected: {claim.rejected.message}", allow_retries=False)
     run.conclude(f"batch {config.batch} of {claim.batches} of {claim.manifest.key}")
@@ -76,6 +77,18 @@ def image_batch() -> None:
     convert_manifest_batch()
 
 
+def note_of(progress: Progress, elapsed_s: float) -> dict[str, Any]:
+    """Return what the lease of a batch says of its progress, for those who wait for it outside of Dagster."""
+    return {
+        "done": progress.done,
+        "carried_over": progress.carried_over,
+        "failed": progress.failed,
+        "total": progress.total,
+        "left_s": progress.left_s(elapsed_s),
+        "line": progress.line(elapsed_s),
+    }
+
+
 class _Heartbeat:
     """Renews the lease while the batch runs; its note is what others read of the progress."""
 
@@ -86,8 +99,7 @@ class _Heartbeat:
     def __call__(self, progress: Progress, elapsed_s: float) -> None:
         now_s = time.time()
         if now_s - self._renewed_s >= _RENEW_S:
-            note = {"done": progress.done, "failed": progress.failed, "carried_over": progress.carried_over, "total": progress.total}
-            self._held.renew(now_s, note | {"line": progress.line(elapsed_s)})
+            self._held.renew(now_s, note_of(progress, elapsed_s))
             self._renewed_s = now_s
 
 
@@ -97,7 +109,7 @@ def _lease(context: dg.OpExecutionContext, records: Records, claim: Claim, numbe
         return run is not None and run.is_finished
 
     key = records.lease_key(claim.id, number)
-    return lease.acquire(records.bucket, key, context.run_id, ttl_s=LEASE_S, now_s=time.time(), is_dead=is_dead)
+    return lease.acquire(records.bucket, key, context.run.run_id, ttl_s=LEASE_S, now_s=time.time(), is_dead=is_dead)
 
 
 def _order(rows: Sequence[ClaimedRow], config: BatchConfig, archive: ImageArchive, heartbeat: _Heartbeat) -> Order:

@@ -109,7 +109,8 @@ def _columns(fields: tuple[str, ...]) -> tuple[str, int]:
     if len(fields) == 3 and fields[2].strip().isdecimal():
         raise BadRow("three columns: this is the old form `image.tif,image.jpg,bands`; drop the middle column")
     if len(fields) != 2:
-        raise BadRow(f"{len(fields)} columns instead of the two of `key,bands`")
+        columns = "one column" if len(fields) == 1 else f"{len(fields)} columns"
+        raise BadRow(f"{columns} instead of the two of `key,bands`")
     key, bands = fields[0], fields[1].strip()
     if not (bands.isascii() and bands.isdecimal() and 1 <= int(bands[:6]) <= _MAX_BANDS):
         raise BadRow(f"{shown(key)}: the band count {shown(bands, 40)} is not a number from 1 to {_MAX_BANDS}")

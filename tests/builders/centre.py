@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from dagster import DagsterInstance
 
 from platform_assets.common.keys import partition_key
 from platform_assets.definitions import build_definitions, image_archive
+from platform_assets.imagery import naming
 from platform_assets.imagery.claim import Records
+from platform_assets.imagery.intake import Intake
 from platform_assets.imagery.partitions import images
 from resources.dask_cluster import DaskCluster
 from resources.object_store import S3Bucket
@@ -37,7 +40,9 @@ class Centre:
     instance: DagsterInstance
     dask: str
     cursor: str | None = None
+    dropped_at: str = ""
     requested: list[dg.RunRequest] = field(default_factory=list)
+    run_keys: set[str | None] = field(default_factory=set)
 
     @property
     def source(self) -> S3Bucket:
@@ -55,28 +60,51 @@ class Centre:
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.settings, {"dask": DaskCluster(kind="address", address=self.dask)})
 
+    def with_settings(self, **changes: Any) -> "Centre":
+        """Return the centre with other settings."""
+        return replace(self, settings=self.settings.model_copy(update=changes))
+
+    def intake(self) -> Intake:
+        archive = image_archive(self.settings)
+        names = ("input_prefix", "manifest_pattern", "manifest_grace_s", "manifest_bytes", "batch_rows")
+        return Intake(self.source, self.records, *(getattr(archive, name) for name in names))
+
+    def lose(self, request: dg.RunRequest) -> None:
+        """Leave a requested run in the state that a killed run worker ends in."""
+        self.requested.remove(request)
+        job = self.definitions.resolve_job_def("image_batch")
+        run = self.instance.create_run_for_job(job, run_config=request.run_config, tags=request.tags)
+        self.instance.report_run_failed(run)
+
     def put(self, files: Mapping[str, Path | bytes]) -> None:
         for key, content in files.items():
             data = content if isinstance(content, bytes) else content.read_bytes()
             self.source.write(key, data, content_type="application/octet-stream")
 
     def drop(self, key: str, rows: Sequence[Sequence[object]]) -> None:
+        """Drop a manifest, in a second of its own: the same content dropped twice within a second is one drop."""
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
-        self.put({key: text.getvalue().encode()})
+        while True:
+            self.put({key: text.getvalue().encode()})
+            dropped = self.source.stat(key)
+            if dropped and dropped.modified != self.dropped_at:
+                self.dropped_at = dropped.modified
+                return
+            time.sleep(0.1)
 
     def tick(self) -> dg.SensorResult | dg.SkipReason:
-        """Evaluate the sensor once and remember what it requested and where it was."""
+        """Evaluate the sensor once and remember what it requested and where it was; like the daemon, take each run key once."""
         [sensor] = self.definitions.sensors or []
         assert isinstance(sensor, dg.SensorDefinition)
         resources = {"archive": image_archive(self.settings)}
         with dg.build_sensor_context(self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources) as context:
             data = sensor.evaluate_tick(context)
         self.cursor = data.cursor
-        self.requested += data.run_requests or []
-        if data.run_requests:
-            return dg.SensorResult(run_requests=data.run_requests, cursor=data.cursor)
-        return dg.SkipReason(data.skip_message or "")
+        new = [request for request in data.run_requests or [] if request.run_key not in self.run_keys]
+        self.run_keys |= {request.run_key for request in new}
+        self.requested += new
+        return dg.SensorResult(run_requests=new) if new else dg.SkipReason(data.skip_message or "")
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Execute a requested run in this process."""
@@ -103,6 +131,10 @@ class Centre:
 
     def input_keys(self, prefix: str = "") -> list[str]:
         return [ref.key for ref in self.source.list(prefix)]
+
+    def item(self, key: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.target.read(naming.item_key(key), limit_bytes=1 << 20)[0])
+        return document
 
     def statuses(self, asset: str, keys: Sequence[str]) -> dict[str, str]:
         found = self.instance.get_status_by_partition(dg.AssetKey(asset), [partition_key(key) for key in keys], images) or {}
@@ -138,4 +170,3 @@ class Report:
 
     def failure(self, key: str) -> dict[str, Any]:
         return next(row["failure"] for row in self.rows if row["key"] == key)
-

@@ -64,33 +64,19 @@ def answers_http(url: str) -> bool:
 def ministack(folder: Path) -> Iterator[S3Server]:
     """The embedded S3 server, as `groundtrack up` starts it."""
     port = free_port()
-    environment = os.environ | {
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "s3,iam,sts",
-        "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(folder / "s3"),
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(folder / "state"),
-        "IOT_MTLS_PORT": "0",
-    }
+    environment = os.environ | {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    command = [sys.executable, "-m", "platform_assets.cli.s3_server", "--port", str(port), "--data", str(folder / "s3")]
     url = f"http://127.0.0.1:{port}"
     running: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        log = (folder / "ministack.log").open("ab")
-        command = [str(Path(sys.executable).parent / "ministack")]
-        running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=folder))
-        log.close()
-        wait_for(lambda: answers_http(url), "start of ministack")
+        with (folder / "s3.log").open("ab") as log:
+            running.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True))
+        wait_for(lambda: answers_http(f"{url}/_ministack/health"), "start of the embedded S3 server")
 
     start()
     try:
-        yield S3Server("ministack", S3Connection(url, "us-east-1", "", ACCESS_KEY, SECRET_KEY), lambda: kill_group(running[-1]), start)
+        yield S3Server("embedded", S3Connection(url, "us-east-1", "", ACCESS_KEY, SECRET_KEY), lambda: kill_group(running[-1]), start)
     finally:
         kill_group(running[-1])
 
@@ -103,7 +89,9 @@ def radosgw(folder: Path) -> Iterator[S3Server]:
     ceph.start()
     ceph.make_user()
     try:
-        yield S3Server("radosgw", S3Connection(f"http://127.0.0.1:{ceph.port}", "default", "", ACCESS_KEY, SECRET_KEY), ceph.kill, ceph.start)
+        yield S3Server(
+            "radosgw", S3Connection(f"http://127.0.0.1:{ceph.port}", "default", "", ACCESS_KEY, SECRET_KEY), ceph.kill, ceph.start
+        )
     finally:
         ceph.kill()
 

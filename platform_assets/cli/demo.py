@@ -1,0 +1,112 @@
+"""`groundtrack demo`: the platform on a sample archive, from the drop of a manifest to the settled report."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from platform_assets.cli import console
+from platform_assets.cli.deployment import Deployment
+from platform_assets.cli.main import addresses
+from platform_assets.cli.manifests import Status, newest_report, status_of
+from platform_assets.cli.report import show
+from platform_assets.cli.supervisor import Platform
+from platform_assets.common.errors import MissingInput
+from platform_assets.imagery.claim import drop_id
+from platform_assets.imagery.report import rows_csv
+from platform_assets.imagery.sample import write_samples
+from resources.settings import load
+
+_MANIFEST = "sample/archive_raw.csv"
+_POLL_S = 0.5
+_REPORT_BYTES = 1 << 30
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the web UI; the next free one is taken.")
+@click.option("--exit", "leave", is_flag=True, help="End the platform when the sample archive is converted.")
+def demo(port: int | None, leave: bool) -> None:
+    """Start the platform, convert a sample archive, and show where to look; the platform runs on until Ctrl-C."""
+    settings = load(**({} if port is None else {"ui_port": port}))
+    with ExitStack() as stack:
+        with console.busy("Starting S3 server, Dask and Dagster ..."):
+            platform = stack.enter_context(Platform(settings, tell=console.note))
+        deployment = Deployment(platform.settings, platform.s3)
+        with console.busy("Putting the sample archive into the bucket ..."):
+            claim_id, images = drop_samples(deployment)
+        console.note(f"{images} images and s3://{deployment.source.name}/{_MANIFEST} are in the bucket.")
+        _follow(deployment, claim_id, images)
+        _tell(platform, deployment)
+        if not leave:
+            platform.wait()
+            console.note("Stopping ...")
+
+
+def drop_samples(deployment: Deployment) -> tuple[str, int]:
+    """Put the sample archive and its manifest into the input bucket; return the manifest's id and the number of images."""
+    source, prefix = deployment.source, deployment.settings.input_prefix
+    with TemporaryDirectory(prefix="groundtrack-") as folder:
+        samples = write_samples(Path(folder))
+        for sample in samples:
+            source.write(prefix + sample.key, Path(folder, sample.key).read_bytes(), content_type="image/tiff")
+    rows = [(prefix + sample.key, str(sample.bands)) for sample in samples]
+    source.write(prefix + _MANIFEST, rows_csv(rows), content_type="text/csv")
+    drop = source.stat(prefix + _MANIFEST)
+    if drop is None:  # claimed within this moment
+        raise MissingInput(f"{prefix}{_MANIFEST} is gone", remedy="Run the demo again.")
+    return drop_id(drop, deployment.settings.manifest_pattern)[0], len(samples)
+
+
+def _follow(deployment: Deployment, claim_id: str, images: int) -> None:
+    """Show a progress bar until the manifest is settled."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console.console) as bar:
+        task = bar.add_task("waiting for the sensor", total=images, counts="")
+        began = time.monotonic()
+        while True:
+            claim = deployment.records.claim(claim_id)
+            if claim:
+                status = status_of(deployment, claim)
+                counts = _counts(status, time.monotonic() - began)
+                bar.update(task, completed=status.done + status.failed, description="converting", counts=counts)
+                if status.settled:
+                    bar.update(task, description="settled")
+                    return
+            time.sleep(_POLL_S)
+
+
+def _counts(status: Status, elapsed_s: float) -> str:
+    rate = 60 * (status.done + status.failed) / elapsed_s if elapsed_s else 0.0
+    left = f", {status.left_s:.0f} s left" if status.left_s and not status.settled else ""
+    return f"{status.done} done, [red]{status.failed} failed[/red], {rate:.0f}/min{left}"
+
+
+def _tell(platform: Platform, deployment: Deployment) -> None:
+    document = newest_report(deployment, deployment.settings.input_prefix + _MANIFEST)
+    show(document)
+    saved = platform.settings.home / "reports" / "sample.html"
+    saved.parent.mkdir(exist_ok=True)
+    page = document["report_key"].removesuffix(".json") + ".html"
+    saved.write_bytes(deployment.source.read(page, limit_bytes=_REPORT_BYTES)[0])
+    products = {
+        "Report": str(saved),
+        "Products": f"s3://{deployment.target.name}/{deployment.settings.output_prefix}",
+        "Product folder": _folder_of(platform, deployment.target.name),
+    }
+    console.facts("Groundtrack is up. Ctrl-C ends it; `groundtrack up` starts it again on the same data.", addresses(platform) | products)
+
+
+def _folder_of(platform: Platform, bucket: str) -> str:
+    """Return the folder in which the embedded S3 server keeps a bucket's objects as files; empty for any other server."""
+    found = (platform.settings.home / "s3").glob(f"*/{bucket}") if platform.own_store else iter(())
+    return next((str(folder) for folder in found), "")

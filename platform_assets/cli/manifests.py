@@ -1,0 +1,104 @@
+"""What a command can know of a manifest without Dagster: waiting, in work, or settled with a report."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from platform_assets.cli.deployment import Deployment
+from platform_assets.common import lease
+from platform_assets.common.errors import Conflict, MissingInput
+from platform_assets.imagery import naming
+from platform_assets.imagery.claim import Claim
+from platform_assets.imagery.report import rows_csv
+
+_REPORT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a claimed manifest is.
+
+    Attributes:
+        claim: The manifest.
+        done: Images converted or found done so far.
+        failed: Rows that have failed so far.
+        total: Rows.
+        left_s: Seconds that are left at the pace so far; None when that is not known.
+        settled: Whether its report is written.
+    """
+
+    claim: Claim
+    done: int
+    failed: int
+    total: int
+    left_s: float | None
+    settled: bool
+
+
+def status_of(deployment: Deployment, claim: Claim) -> Status:
+    """Return how far a manifest is, from its outcomes and the leases of the batches in work."""
+    ended = deployment.records.ended_batches(claim)
+    done = failed = 0
+    left_s: list[float] = []
+    for number in range(1, claim.batches + 1):
+        if number in ended and (batch := deployment.records.outcomes(claim, number)):
+            bad = sum(outcome.failure is not None for outcome in batch[0])
+            done, failed = done + len(batch[0]) - bad, failed + bad
+        elif held := lease.read(deployment.target, deployment.records.lease_key(claim.id, number)):
+            note = held["note"]
+            done, failed = done + note.get("done", 0) + note.get("carried_over", 0), failed + note.get("failed", 0)
+            left_s += [note["left_s"]] if note.get("left_s") is not None else []
+    settled = deployment.source.stat(claim.outcome_key("report", "json")) is not None
+    return Status(claim, done, failed, len(claim.rows), max(left_s, default=None), settled)
+
+
+def newest_report(deployment: Deployment, manifest: str) -> dict[str, Any]:
+    """Return the newest JSON report of a manifest.
+
+    Args:
+        deployment: The deployment.
+        manifest: The manifest's key, as it was dropped, or the key of one of its results.
+
+    Raises:
+        MissingInput: It has no report.
+    """
+    found = max(_reports(deployment, manifest), default=None)
+    if found is None:
+        raise MissingInput(f"there is no report of {manifest} in s3://{deployment.source.name}", remedy=_why_not(deployment, manifest))
+    document: dict[str, Any] = json.loads(deployment.source.read(found, limit_bytes=_REPORT_BYTES)[0])
+    return document | {"report_key": found}
+
+
+def drop_failed(deployment: Deployment, report: dict[str, Any], code: str | None) -> int:
+    """Drop the failed rows of a settled manifest again, under its own key, and return their number.
+
+    Args:
+        deployment: The deployment.
+        report: Its report.
+        code: Only rows of this error class; None for all.
+
+    Raises:
+        Conflict: Another manifest of this name waits to be claimed.
+    """
+    key = report["manifest"]["key"]
+    rows = [row["fields"] for row in report["rows"] if "failure" in row and code in (None, row["failure"]["error_class"])]
+    if rows and not deployment.source.create(key, rows_csv(rows), content_type="text/csv"):
+        raise Conflict(f"s3://{deployment.source.name}/{key} waits to be claimed already", remedy="Wait until it is, then retry.")
+    return len(rows)
+
+
+def _reports(deployment: Deployment, manifest: str) -> Iterator[str]:
+    pattern = deployment.settings.manifest_pattern
+    parsed = naming.parse_outcome_key(manifest)
+    stem = parsed.stem if parsed else naming.manifest_stem(manifest, pattern)
+    for ref in deployment.source.list(f"{stem}report-"):
+        name = naming.parse_outcome_key(ref.key)
+        if name and name.stem == stem and name.suffix == "json":
+            yield ref.key
+
+
+def _why_not(deployment: Deployment, manifest: str) -> str:
+    if deployment.source.stat(manifest):
+        return "It is not claimed yet: is the platform up (`groundtrack up`), and the sensor image_manifests on?"
+    return "Give the manifest's key as it was dropped, such as county/1955_raw.csv; it may still be in work: look at the web UI."
