@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     manifest_bytes: int = Field(default=64 << 20, gt=0, description="Largest manifest that is read.")
     batch_rows: int = Field(default=1000, gt=0, description="Rows of a manifest in one run.")
     batch_attempts: int = Field(default=5, gt=0, description="How often an interrupted run of a batch is started again.")
-    sensor_interval_s: int = Field(default=15, gt=0, description="Seconds between two looks at the input bucket.")
+    sensor_interval_s: int = Field(default=10, gt=0, description="Seconds between two looks at the input bucket.")
 
     profile: Profile = Field(default=Profile.DEFLATE, description="Compression of the COGs: deflate, zstd, lzw, jpeg, webp or lerc.")
     overview_resampling: Resampling = Field(
@@ -74,11 +74,12 @@ class Settings(BaseSettings):
     dask_name: str = Field(default="", description="gateway: a cluster to join. jobqueue: the class, such as SLURMCluster.")
     dask_workers: int = Field(default=0, ge=0, description="Workers to ask for; 0 for one a core.")
     dask_maximum: int = Field(default=0, ge=0, description="Adaptive scaling: workers at most; 0 for a fixed number.")
-    dask_options: dict[str, Any] = Field(default_factory=dict, description="More of the cluster's options, as JSON.")
+    dask_options: dict[str, Any] = Field(default={}, description="More of the cluster's options, as JSON.")
 
     postgres_url: SecretStr = Field(default=SecretStr(""), description="PostgreSQL for Dagster's storage; empty for SQLite.")
     ui_host: str = Field(default="127.0.0.1", description="Address the web UI listens on.")
     ui_port: int = Field(default=3000, ge=0, le=65535, description="Port of the web UI; the next free one is taken.")
+    ui_public_name: str = Field(default="", description="Host name under which a reverse proxy shows the web UI; it must pass Host on.")
     ui_token: SecretStr = Field(default=SecretStr(""), description="Token to open the web UI with; empty for a new one at every start.")
     ui_read_only: bool = Field(default=False, description="Whether the web UI only shows.")
 

@@ -23,10 +23,11 @@ from platform_assets.imagery.pipeline import Workshop, find_done
 from platform_assets.imagery.settle import given_up, refused, settle
 from platform_assets.imagery.specs import MANIFEST
 from resources.image_archive import ImageArchive
+from resources.instance import BATCH_TAG
 from resources.object_store import check_conditional_writes
 from sensors.decisions import BatchRun, Plan, next_steps
 
-MANIFEST_TAG, BATCH_NUMBER_TAG, BATCH_TAG = "groundtrack/manifest", "groundtrack/batch_number", "groundtrack/batch"
+MANIFEST_TAG, ATTEMPT_TAG = "groundtrack/manifest", "groundtrack/attempt"
 
 _LEASE_S = 150.0
 _BUDGET_S = 60.0
@@ -140,7 +141,7 @@ class Tick:
     def _follow_up(self, claim: Claim) -> None:
         self._intake.rename(claim)
         runs = [
-            BatchRun(int(run.tags[BATCH_NUMBER_TAG]), run.status in _FINISHED, run.status is DagsterRunStatus.CANCELED)
+            BatchRun(int(run.tags[BATCH_TAG].rpartition("/")[2]), run.status in _FINISHED, run.status is DagsterRunStatus.CANCELED)
             for run in self._context.instance.get_runs(RunsFilter(tags={MANIFEST_TAG: claim.id}))
         ]
         if not runs:
@@ -191,10 +192,5 @@ def _request(claim: Claim, number: int, attempt: int) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{claim.id}/{number}/{attempt}",
         run_config={"ops": {"convert_manifest_batch": {"config": {"manifest": claim.id, "batch": number}}}},
-        tags={
-            MANIFEST_TAG: claim.id,
-            BATCH_NUMBER_TAG: str(number),
-            BATCH_TAG: f"{claim.id}/{number}",
-            "groundtrack/attempt": str(attempt),
-        },
+        tags={MANIFEST_TAG: claim.id, BATCH_TAG: f"{claim.id}/{number}", ATTEMPT_TAG: str(attempt)},
     )

@@ -22,6 +22,7 @@ from resources.settings import load
 
 _MANIFEST = "sample/archive_raw.csv"
 _POLL_S = 0.5
+_SENSOR_S = 3
 _REPORT_BYTES = 1 << 30
 
 
@@ -30,7 +31,7 @@ _REPORT_BYTES = 1 << 30
 @click.option("--exit", "leave", is_flag=True, help="End the platform when the sample archive is converted.")
 def demo(port: int | None, leave: bool) -> None:
     """Start the platform, convert a sample archive, and show where to look; the platform runs on until Ctrl-C."""
-    settings = load(**({} if port is None else {"ui_port": port}))
+    settings = load(sensor_interval_s=_SENSOR_S, **({} if port is None else {"ui_port": port}))
     with ExitStack() as stack:
         with console.busy("Starting S3 server, Dask and Dagster ..."):
             platform = stack.enter_context(Platform(settings, tell=console.note))
@@ -108,5 +109,5 @@ def _tell(platform: Platform, deployment: Deployment) -> None:
 
 def _folder_of(platform: Platform, bucket: str) -> str:
     """Return the folder in which the embedded S3 server keeps a bucket's objects as files; empty for any other server."""
-    found = (platform.settings.home / "s3").glob(f"*/{bucket}") if platform.own_store else iter(())
+    found = (platform.settings.home / "s3" / "objects").glob(f"*/{bucket}") if platform.own_store else iter(())
     return next((str(folder) for folder in found), "")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from dotenv import load_dotenv
 
 import platform_assets
 from platform_assets.common.errors import GroundtrackError
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "demo": ("platform_assets.cli.demo:demo", "Start the platform and convert a sample archive."),
+    "doctor": ("platform_assets.cli.doctor:doctor", "Check what the platform needs, and say what to mend."),
+    "env": ("platform_assets.cli.env:env", "Print the environment for Dagster's own commands."),
+    "reconcile": ("platform_assets.cli.reconcile:reconcile", "Compute the catalogue anew from its items."),
+    "report": ("platform_assets.cli.report:report", "Show how every row of a manifest ended."),
+    "retry": ("platform_assets.cli.report:retry", "Drop the failed rows of a manifest again."),
 }
 """Commands of other modules: where each is, and its line in the list of commands."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -107,6 +113,8 @@ def _has_desktop() -> bool:
 def main() -> None:
     """Run the command; errors that are foreseen are shown as message and remedy."""
     debug = "--debug" in sys.argv
+    # Settings read `.env` themselves; the AWS chain does not.
+    load_dotenv(Path(".env"))
     try:
         sys.exit(cli(standalone_mode=False))
     except click.exceptions.Abort:

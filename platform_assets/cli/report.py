@@ -74,9 +74,10 @@ def _classes(by_class: dict[str, int]) -> str:
 
 
 def _failures(rows: list[dict[str, Any]]) -> Table:
-    table = Table("line", "key", "stage", "class", "message", "what to do", box=None, header_style="bold", padding=(0, 1))
+    table = Table.grid(padding=(0, 2))
     for row in rows:
         failure = row["failure"]
-        cells = (str(row["line"]), row["key"], failure["stage"], failure["error_class"], failure["message"], failure["what_to_do"])
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(Text(f"line {row['line']}"), Text(row["key"], style="bold"))
+        table.add_row("", Text.assemble((failure["error_class"], "red"), f" in {failure['stage']}: {failure['message']}"))
+        table.add_row("", Text(f"→ {failure['what_to_do']}", style="italic"))
     return table

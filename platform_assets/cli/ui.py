@@ -12,7 +12,9 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from platform_assets.cli.guard import Guard
+from platform_assets.cli.objects import Objects
 from platform_assets.cli.services import UI_TOKEN_VARIABLE
+from resources.settings import load
 
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 _POLL_MS = 2000
@@ -43,13 +45,16 @@ def main(arguments: list[str] | None = None) -> None:
         target = WorkspaceFileTarget([str(asked.workspace)])
         with WorkspaceProcessContext(instance, target, version=__version__, read_only=asked.read_only) as context:
             app = create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MS)
-            _serve(guarded(app, token, asked.host, asked.port), asked.host, asked.port)
+            settings = load()
+            buckets = {name: settings.s3.bucket(name) for name in (settings.input_bucket, settings.output_bucket)}
+            served = guarded(Objects(app, buckets), token, asked.host, asked.port, settings.ui_public_name)
+            _serve(served, asked.host, asked.port)
 
 
-def guarded(app: ASGIApp, token: str, host: str, port: int) -> Guard:
-    """Put the guard in front of a server that listens on an address."""
+def guarded(app: ASGIApp, token: str, host: str, port: int, public_name: str = "") -> Guard:
+    """Put the guard in front of a server that listens on an address, or that a proxy shows under a public name."""
     everywhere = host in _WILDCARDS
-    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
+    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host, *filter(None, [public_name])}
     own = {socket.gethostname(), socket.getfqdn()} if everywhere else set()
     return Guard(app, token=token, hosts=names | own, any_address=everywhere, cookie=f"groundtrack-{port}")
 

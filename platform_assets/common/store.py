@@ -19,8 +19,14 @@ class Bucket(Protocol):
     def name(self) -> str:
         """The bucket's name."""
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectRef]:
-        """Yield the objects under a prefix in the order of their keys' bytes, page by page."""
+    def list(self, prefix: str = "", *, start_after: str = "", ending: tuple[str, ...] = ("",)) -> Iterator[ObjectRef]:
+        """Yield the objects under a prefix in the order of their keys' bytes, page by page.
+
+        Args:
+            prefix: What the keys begin with.
+            start_after: Only keys after this one.
+            ending: Only keys that end in one of these; a listing for few of many costs a tenth.
+        """
 
     def stat(self, key: str) -> ObjectRef | None:
         """Return the object's current version, or None when there is none."""

@@ -79,7 +79,7 @@ class Recorder:
         """
         if outcome.failure:
             self.started([outcome.key])
-            self._add([self._observe(outcome, outcome.failure)])
+            self._add(self._observe(asset, outcome, outcome.failure) for asset in self._assets)
         elif self._planned_by_dagster or not known or outcome.state is State.DONE or outcome.key in self._planned:
             self.materialized(self._materializations(outcome))
 
@@ -111,9 +111,9 @@ class Recorder:
         data = AssetMaterializationPlannedData(asset, partition=key)
         return DagsterEvent.build_asset_materialization_planned_event(self._job_name, self._step_key, data)
 
-    def _observe(self, outcome: Outcome, failure: Failure) -> DagsterEvent:
+    def _observe(self, asset: dg.AssetKey, outcome: Outcome, failure: Failure) -> DagsterEvent:
         observation = dg.AssetObservation(
-            asset_key=self._assets[0],
+            asset_key=asset,
             partition=outcome.key,
             description=f"Failed in {failure.stage}: {failure.message}",
             metadata=failure_metadata(outcome, failure),

@@ -16,7 +16,7 @@ from platform_assets.execution.record import Recorder
 from platform_assets.execution.run import ItemRun
 from platform_assets.execution.worker import Limits as ItemLimits
 from platform_assets.imagery import checks
-from platform_assets.imagery.events import image_events
+from platform_assets.imagery.events import image_events, raw_events
 from platform_assets.imagery.model import RESAMPLINGS, Conversion, ImageJob, Product, Profile
 from platform_assets.imagery.partitions import images
 from platform_assets.imagery.pipeline import Workshop, convert_image, find_done, publish_catalogue, work_of
@@ -95,8 +95,9 @@ def run_batch(context: Context, archive: ImageArchive, dask: DaskCluster, order:
         run.settle(outcome, known=outcome.key in known)
     for outcome in order.refused:
         run.settle(outcome)
-    keys = {outcome.key for outcome in done}
-    works = [work for work in map(work_of, order.jobs) if work.key not in keys]
+    unchanged = {outcome.key for outcome in done}
+    works = [work for work in map(work_of, order.jobs) if work.key not in unchanged]
+    recorder.materialized(raw_events(archive.input_bucket, [work.payload for work in works]))
 
     def travelling() -> Workshop:
         source, target = archive.buckets_for_workers()

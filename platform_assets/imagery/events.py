@@ -1,20 +1,22 @@
 """What Dagster is told of an image that is done: one materialization an asset, with what the web UI should show."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
 from dagster import MetadataValue
 
+from platform_assets.common.keys import partition_key
 from platform_assets.common.stac import s3_href
 from platform_assets.common.values import Outcome, State
 from platform_assets.imagery.claim import Claim
-from platform_assets.imagery.model import Product
+from platform_assets.imagery.model import ImageJob, Product
 from platform_assets.imagery.specs import ITEM, MANIFEST, RAW, REPORT
 from platform_assets.imagery.stac import CODE_VERSION
 
 _CODE_VERSION_TAG, _DATA_VERSION_TAG = "dagster/code_version", "dagster/data_version"
+_INPUT_VERSION_TAG, _INPUT_EVENT_TAG = "dagster/input_data_version", "dagster/input_event_pointer"
 
 
 def object_link(bucket: str, key: str) -> dg.MetadataValue[Any]:
@@ -32,9 +34,30 @@ def image_events(bucket: str, wanted: Iterable[Product]) -> Callable[[Outcome], 
     asked = sorted(wanted)
 
     def events(outcome: Outcome) -> list[dg.AssetMaterialization]:
-        return [*_products(bucket, asked, outcome), _raw(outcome), _item(bucket, outcome)]
+        return [*_products(bucket, asked, outcome), _item(bucket, outcome)]
 
     return events
+
+
+def raw_events(bucket: str, jobs: Iterable[ImageJob]) -> Iterator[dg.AssetMaterialization]:
+    """Yield the events of raw images, in the versions that are about to be read.
+
+    Args:
+        bucket: The input bucket.
+        jobs: The images.
+    """
+    for job in jobs:
+        source = job.source
+        metadata: dict[str, Any] = {
+            "object": object_link(bucket, source.key),
+            "uri": s3_href(bucket, source.key),
+            "dagster/size_bytes": source.size_bytes,
+            "etag": source.etag,
+            "last_modified": source.modified,
+        }
+        if job.sidecars:
+            metadata["sidecars"] = ", ".join(sidecar.key for sidecar in job.sidecars)
+        yield _event(RAW, partition_key(source.key), metadata, source.etag, {})
 
 
 def _products(bucket: str, wanted: list[Product], outcome: Outcome) -> Iterator[dg.AssetMaterialization]:
@@ -53,7 +76,7 @@ def _products(bucket: str, wanted: list[Product], outcome: Outcome) -> Iterator[
             metadata = {"thumbnail": MetadataValue.md(f"![thumbnail](data:image/jpeg;base64,{facts['thumbnail']})")} | metadata
         if product is Product.COG:
             metadata |= {"dtype": facts["dtype"], "bands": facts["bands"], "crs": facts["crs"] or "none"}
-        yield _event(product.value, outcome.key, metadata, made["checksum"])
+        yield _event(product.value, outcome.key, metadata, made["checksum"], {RAW: facts["source"]["etag"]})
 
 
 def _item(bucket: str, outcome: Outcome) -> dg.AssetMaterialization:
@@ -67,18 +90,8 @@ def _item(bucket: str, outcome: Outcome) -> dg.AssetMaterialization:
         "seconds_by_stage": MetadataValue.json(facts["seconds_by_stage"]),
         **_of_all(outcome),
     }
-    return _event(ITEM, outcome.key, metadata, None)
-
-
-def _raw(outcome: Outcome) -> dg.AssetMaterialization:
-    source = outcome.facts["source"]
-    metadata = {
-        "uri": s3_href(source["bucket"], source["key"]),
-        "dagster/size_bytes": source["size_bytes"],
-        "etag": source["etag"],
-        "md5": source["md5"],
-    }
-    return _event(RAW, outcome.key, metadata, source["etag"])
+    inputs = {name: made["checksum"] for name, made in facts["products"].items()}
+    return _event(ITEM, outcome.key, metadata, None, inputs)
 
 
 def _of_all(outcome: Outcome) -> dict[str, Any]:
@@ -92,8 +105,12 @@ def _shown_details(details: dict[str, Any]) -> dict[str, Any]:
     return plain | {name: ", ".join(map(str, value)) for name, value in details.items() if isinstance(value, list)}
 
 
-def _event(asset: str, partition: str, metadata: dict[str, Any], version: str | None) -> dg.AssetMaterialization:
+def _event(asset: str, partition: str, metadata: dict[str, Any], version: str | None, inputs: Mapping[str, str]) -> dg.AssetMaterialization:
+    """Return an event with the versions by which Dagster tells what is out of date."""
     tags = {_CODE_VERSION_TAG: CODE_VERSION} | ({_DATA_VERSION_TAG: version} if version else {})
+    tags |= {f"{_INPUT_VERSION_TAG}/{name}": value for name, value in inputs.items()}
+    # Without the inputs' place in the event log, which is not known before they are written, Dagster calls them new.
+    tags |= {f"{_INPUT_EVENT_TAG}/{name}": "NULL" for name in inputs}
     return dg.AssetMaterialization(asset, partition=partition, metadata=metadata, tags=tags)
 
 

@@ -24,7 +24,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 _CACHE_BYTES = 64 << 20
-_MOST_CACHE_BYTES = 512 << 20
+_MOST_CACHE_BYTES, _MOST_ROW_BYTES = 512 << 20, 1 << 30
 _WINDOW_BYTES = 32 << 20
 _WINDOW_LINES = 512
 _LOGGERS = ("rasterio._env", "rasterio._err")
@@ -44,6 +44,8 @@ _HARMLESS = (
 )
 _DISK_FULL = re.compile(r"no space left|disk quota|write error|error writing|cannot write|can't write", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"out of memory|cannot allocate|memory allocation|unable to allocate", re.IGNORECASE)
+_ABSURD = "is greater than filesize"
+"""What libtiff says before it claims to be out of memory for a tag that cannot be true."""
 
 
 @contextmanager
@@ -60,7 +62,6 @@ def gdal_environment(scratch: Path) -> Iterator[None]:
         "COG_TMP_COMPRESSION": "NONE",  # overviews are written to a temporary file and read back at once
         "GDAL_TIFF_INTERNAL_MASK": True,
         "GTIFF_IGNORE_READ_ERRORS": False,
-        "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
     }
     with warnings.catch_warnings():
         # A scan without georeferencing is a good image.
@@ -80,7 +81,7 @@ def cache_for(dataset: DatasetReader) -> Iterator[None]:
     row = max(512, dataset.block_shapes[0][0]) * line * 5 // 4
     whole = dataset.height * line * 7 // 5 if dataset.compression else 0
     wanted = max(_CACHE_BYTES, row, whole if whole <= _MOST_CACHE_BYTES else 0)
-    with rasterio.Env(GDAL_CACHEMAX=min(_MOST_CACHE_BYTES, wanted)):
+    with rasterio.Env(GDAL_CACHEMAX=min(_MOST_ROW_BYTES, wanted)):
         yield
 
 
@@ -148,7 +149,7 @@ def _verdict(path: Path, words: list[str], wrong: Callable[[str], Exception]) ->
     said = "; ".join(words)
     if _DISK_FULL.search(said):
         return OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {said}")
-    if _NO_MEMORY.search(said):
+    if _NO_MEMORY.search(said) and _ABSURD not in said:
         return MemoryError(said)
     more = f" (and {len(words) - _MOST_WORDS} more)" if len(words) > _MOST_WORDS else ""
     return wrong(f"{path.name}: {'; '.join(words[:_MOST_WORDS])}{more}")

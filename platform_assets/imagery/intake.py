@@ -75,7 +75,8 @@ class Intake:
 
     def scan(self) -> Found:
         """List the input prefix once; a listing that fails raises and is never an empty one."""
-        return sort_listing(self.source.list(self.input_prefix), self.pattern)
+        ending = (self.pattern.rpartition("*")[2], ".csv")
+        return sort_listing(self.source.list(self.input_prefix, ending=ending), self.pattern)
 
     def examine(self, drop: ObjectRef, now_s: float, busy: Callable[[], Mapping[str, str]]) -> Claim | Waiting:
         """Read a manifest and decide whether it can be claimed now.

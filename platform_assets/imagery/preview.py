@@ -1,13 +1,13 @@
 """What people look at: a JPEG at full resolution and a thumbnail, made from the COG and rendered alike."""
 
 import base64
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from PIL import Image
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -18,7 +18,7 @@ from platform_assets.imagery.inspect import palette_of
 from platform_assets.imagery.jpeg import MOST_PX, JpegWriter, Pixels
 from platform_assets.imagery.model import BandStatistics, ImageFacts
 from platform_assets.imagery.render import Array, Rendering, Tally, is_valid, magnitudes, nodata_values, render, rendering_of, shown_bands
-from platform_assets.imagery.verify import failed
+from platform_assets.imagery.verify import failed, open_cog
 
 _VISIBLE_CONTRAST = 0.01
 _COLOUR_SPACES = {1: b"GRAY", 3: b"RGB "}
@@ -52,7 +52,7 @@ def survey(cog: Path, facts: ImageFacts, thumbnail_px: int) -> Survey:
     level = max((level for level, size in enumerate(pyramid(facts)) if max(size) >= wanted), default=0)
     bands = shown_bands(facts)
     nodata = nodata_values(facts)
-    with strict(cog, failed("blocks_decodable", cog)), _opened(cog, level) as dataset:
+    with open_cog(cog, level) as dataset, strict(cog, failed("blocks_decodable", cog)):
         pixels = np.empty((dataset.height, dataset.width, len(bands)), numpy_type(facts.dtypes[0]))
         mask = np.empty((dataset.height, dataset.width), "uint8") if facts.mask in ("alpha", "per_dataset") else None
         tallies = [Tally() for _ in facts.dtypes]
@@ -93,8 +93,8 @@ def write_thumbnail(target: Path, view: Survey, thumbnail_px: int, quality: int)
     return {**details, "note": "the image has one colour" if has_values else "the image has no valid pixel"}
 
 
-def write_jpeg(cog: Path, target: Path, facts: ImageFacts, rendering: Rendering, quality: int) -> dict[str, Any]:
-    """Write a JPEG of a COG at full resolution, or at half of it and so on where JPEG ends; decodes every block of that resolution.
+def write_jpeg(made: DatasetReader, target: Path, facts: ImageFacts, rendering: Rendering, quality: int) -> dict[str, Any]:
+    """Write a JPEG of an open COG at full resolution, or at half of it and so on where JPEG ends; decodes every block of it.
 
     Returns:
         `width`, `height`, `quality`, and `reduced_by` when it is smaller than the image.
@@ -105,7 +105,8 @@ def write_jpeg(cog: Path, target: Path, facts: ImageFacts, rendering: Rendering,
     sizes = pyramid(facts)
     level = next(level for level, size in enumerate(sizes) if max(size) <= MOST_PX)
     width, height = sizes[level]
-    with strict(cog, failed("blocks_decodable", cog)), _opened(cog, level) as dataset:
+    cog = Path(made.name)
+    with open_cog(cog, level) if level else nullcontext(made) as dataset, strict(cog, failed("blocks_decodable", cog)):
         profile = _icc_profile(dataset, rendering)
         with JpegWriter(target, height, quality, profile) as jpeg:
             strip: Pixels = np.empty(0, "uint8")
@@ -143,11 +144,6 @@ def _icc_profile(dataset: DatasetReader, rendering: Rendering) -> bytes:
     text = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE", "")
     profile = b"" if rendering.ends or rendering.colours is not None else base64.b64decode(text)
     return profile if profile[16:20] == _COLOUR_SPACES[len(rendering.bands)] else b""
-
-
-def _opened(cog: Path, level: int) -> DatasetReader:
-    """Open a COG at its full resolution (level 0) or one of its overviews."""
-    return rasterio.open(cog, driver="GTiff", **({"overview_level": level - 1} if level else {}))
 
 
 def small_jpeg(thumbnail: bytes, side_px: int = 192) -> bytes:

@@ -1,9 +1,12 @@
 """Everything that is made of one raw image: inspected, converted, checked and rendered, in one scratch folder."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rasterio.io import DatasetReader
 
 from platform_assets.common.stages import Stages
 from platform_assets.imagery.convert import write_cog
@@ -12,7 +15,7 @@ from platform_assets.imagery.inspect import check_bands, control_points, inspect
 from platform_assets.imagery.jpeg import MOST_PX
 from platform_assets.imagery.model import BandStatistics, Conversion, ImageFacts, ImageJob, Limits, Made, Product
 from platform_assets.imagery.preview import Survey, survey, write_jpeg, write_thumbnail
-from platform_assets.imagery.verify import failed, verify_cog
+from platform_assets.imagery.verify import failed, open_cog, verify_cog
 
 _COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 _JPEG_TYPE = "image/jpeg"
@@ -53,7 +56,7 @@ def make_products(
         PermanentError: The image is not what it should be, or a product does not pass its checks.
     """
     cog = folder / f"{source.stem}.cog.tif"
-    with gdal_environment(folder):
+    with gdal_environment(folder), ExitStack() as stack:
         with stages("inspect"):
             facts = inspect(source, limits)
             check_bands(facts, job.bands, job.source.key)
@@ -61,21 +64,23 @@ def make_products(
         with stages("convert"):
             write_cog(source, cog, facts, conversion)
         with stages("check"):
-            checked = verify_cog(source, cog, facts, conversion)
+            made = stack.enter_context(open_cog(cog))
+            checked = verify_cog(source, made, facts, conversion)
             # A JPEG at full resolution decodes every block as it is made.
             if Product.JPEG not in wanted or max(facts.width, facts.height) > MOST_PX:
                 decode_all(cog, failed("blocks_decodable", cog))
         with stages("preview"):
             view = survey(cog, facts, conversion.thumbnail_px)
-            previews = tuple(_previews(cog, facts, view, wanted, conversion))
+            previews = tuple(_previews(made, facts, view, wanted, conversion))
     cogs = (Made(Product.COG, str(cog), _COG_TYPE, _cog_details(source, cog, facts, conversion, checked)),)
     return Result(facts, view.statistics, gcps, (cogs if Product.COG in wanted else ()) + previews)
 
 
-def _previews(cog: Path, facts: ImageFacts, view: Survey, wanted: frozenset[Product], conversion: Conversion) -> Iterator[Made]:
+def _previews(made: DatasetReader, facts: ImageFacts, view: Survey, wanted: frozenset[Product], conversion: Conversion) -> Iterator[Made]:
+    cog = Path(made.name)
     if Product.JPEG in wanted:
         path = cog.with_suffix("").with_suffix(".jpg")
-        details = write_jpeg(cog, path, facts, view.rendering, conversion.jpeg_quality)
+        details = write_jpeg(made, path, facts, view.rendering, conversion.jpeg_quality)
         yield Made(Product.JPEG, str(path), _JPEG_TYPE, details)
     if Product.THUMBNAIL in wanted:
         path = cog.with_suffix("").with_suffix(".thumbnail.jpg")

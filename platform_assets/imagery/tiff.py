@@ -20,7 +20,8 @@ TILE_WIDTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 324, 325
 
 _REDUCED, _MASK = 1, 4
 _DEFLATE = (8, 32946)
-_INFLATED_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_BLOCKS_AT_ONCE = 4096
 _MOST_DIRECTORIES = 4096
 _MOST_ENTRIES = 4096
 """libtiff's own limit of tags in a directory."""
@@ -160,30 +161,40 @@ def check_deflate(path: Path) -> None:
         for directory in (first, *(other for other in others if other.is_mask)):
             if directory.values.get(COMPRESSION) in _DEFLATE:
                 for offset, size in _blocks(file, directory):
-                    file.seek(offset)
-                    if size and not _inflates(file.read(size)):
+                    if size and not _inflates(file, offset, size):
                         raise CorruptImage(f"{path.name}: the DEFLATE data at byte {offset:,} are damaged: their checksum is wrong")
 
 
 def _blocks(file: BinaryIO, directory: Directory) -> Iterator[tuple[int, int]]:
     """Yield offset and size of every strip or tile."""
     tags = (TILE_OFFSETS, TILE_BYTE_COUNTS) if directory.tiled else (STRIP_OFFSETS, STRIP_BYTE_COUNTS)
-    columns = []
-    for form, number, position in (directory.arrays.get(tag, ("<I", 0, 0)) for tag in tags):
-        file.seek(position)
-        columns.append([value for (value,) in struct.iter_unpack(form, file.read(number * struct.calcsize(form)))])
-    yield from zip(*columns, strict=False)
+    arrays = [directory.arrays.get(tag, ("<I", 0, 0)) for tag in tags]
+    for start in range(0, min(number for _, number, _ in arrays), _BLOCKS_AT_ONCE):
+        columns = []
+        for form, number, position in arrays:
+            size = struct.calcsize(form)
+            file.seek(position + start * size)
+            part = file.read(min(_BLOCKS_AT_ONCE, number - start) * size)
+            columns.append([value for (value,) in struct.iter_unpack(form, part[: len(part) // size * size])])
+        yield from zip(*columns, strict=False)
 
 
-def _inflates(data: bytes) -> bool:
+def _inflates(file: BinaryIO, offset: int, size: int) -> bool:
+    """Whether compressed data are whole and their checksum is right; in a few megabytes of memory, whatever they claim."""
     decoder = zlib.decompressobj()
+    file.seek(offset)
     try:
-        while data and not decoder.eof:
-            decoder.decompress(data, _INFLATED_BYTES)
+        while not decoder.eof:
             data = decoder.unconsumed_tail
+            if not data:
+                data = file.read(min(size, _CHUNK_BYTES))
+                size -= len(data)
+            if not data:
+                return False
+            decoder.decompress(data, _CHUNK_BYTES)
     except zlib.error:
         return False
-    return decoder.eof
+    return True
 
 
 def _reader(file: BinaryIO, name: str) -> "_Reader":

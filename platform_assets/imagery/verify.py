@@ -14,6 +14,7 @@ from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 from platform_assets.common.errors import CheckFailed
+from platform_assets.common.keys import shown
 from platform_assets.imagery.convert import pyramid
 from platform_assets.imagery.gdal import cache_for, decode_all, strict
 from platform_assets.imagery.inspect import KEPT_DOMAINS, facts_of, palette_of, private_domains
@@ -33,12 +34,12 @@ _FALSE_ALARMS = ("not tiled", "Invalid Decimation", "should be sorted")
 """rio-cogeo takes tiles as wide as the image for strips and compares widths only; `check_pyramid` reads the directories."""
 
 
-def verify_cog(source: Path, cog: Path, facts: ImageFacts, conversion: Conversion) -> dict[str, Any]:
+def verify_cog(source: Path, made: DatasetReader, facts: ImageFacts, conversion: Conversion) -> dict[str, Any]:
     """Check a COG against the image it was made from; its full resolution is decoded in windows only.
 
     Args:
         source: The image.
-        cog: Its COG.
+        made: Its COG, as `open_cog` opened it; what is decoded here stays in its cache for `write_jpeg`.
         facts: What the image says of itself.
         conversion: How the COG was made.
 
@@ -49,15 +50,10 @@ def verify_cog(source: Path, cog: Path, facts: ImageFacts, conversion: Conversio
     Raises:
         CheckFailed: The COG is not what it should be; the message names the check.
     """
+    cog = Path(made.name)
     check_valid(cog)
     overviews = check_pyramid(cog, facts)
-    with (
-        strict(cog, failed("pixels_equal", cog)),
-        rasterio.open(source, driver="GTiff") as raw,
-        rasterio.Env(GDAL_PAM_ENABLED=False),
-        rasterio.open(cog, driver="GTiff") as made,
-        cache_for(raw),
-    ):
+    with strict(cog, failed("pixels_equal", cog)), rasterio.open(source, driver="GTiff") as raw, cache_for(raw):
         check_facts(cog, facts, facts_of(made))
         check_metadata(cog, raw, made)
         compared = check_pixels(cog, raw, made, lossless=conversion.profile.lossless)
@@ -67,6 +63,16 @@ def verify_cog(source: Path, cog: Path, facts: ImageFacts, conversion: Conversio
     checks = ["cog_valid", "overviews_present", "georeferencing_kept", "facts_kept", "pixels_equal"]
     details: dict[str, Any] = {"checks": checks, "overviews": overviews, "windows_compared": compared}
     return {**details, "metadata_dropped": dropped} if dropped else details
+
+
+def open_cog(cog: Path, level: int = 0) -> DatasetReader:
+    """Open a COG at its full resolution (level 0) or one of its overviews.
+
+    Raises:
+        CheckFailed: It cannot be opened.
+    """
+    with strict(cog, failed("cog_valid", cog)):
+        return rasterio.open(cog, driver="GTiff", **({"overview_level": level - 1} if level else {}))
 
 
 def failed(check: str, path: Path) -> Callable[[str], CheckFailed]:
@@ -129,7 +135,7 @@ def check_facts(cog: Path, expected: ImageFacts, found: ImageFacts) -> None:
         if field.name == "pages" or before == after or _means_the_same(field.name, before, after):
             continue
         check = "georeferencing_kept" if field.name in _GEOREFERENCING else "facts_kept"
-        raise failed(check, cog)(f"{field.name} is {after!r} instead of {before!r}")
+        raise failed(check, cog)(f"{field.name} is {shown(str(after))} instead of {shown(str(before))}")
 
 
 def _means_the_same(name: str, before: Any, after: Any) -> bool:
@@ -152,7 +158,7 @@ def check_metadata(cog: Path, raw: DatasetReader, made: DatasetReader) -> None:
     kept = private_domains(raw) & private_domains(made) | KEPT_DOMAINS
     pairs = {
         "georeferencing_kept": [
-            ("control points", [point.asdict() | {"id": ""} for point in raw.gcps[0]], [p.asdict() | {"id": ""} for p in made.gcps[0]]),
+            ("control points", _points(raw), _points(made)),
             ("RPCs", raw.rpcs, made.rpcs),
         ],
         "facts_kept": [
@@ -164,6 +170,10 @@ def check_metadata(cog: Path, raw: DatasetReader, made: DatasetReader) -> None:
         for what, before, after in comparisons:
             if before != after:
                 raise failed(check, cog)(f"the {what} differ from the source's")
+
+
+def _points(dataset: DatasetReader) -> list[tuple[float, ...]]:
+    return [(point.row, point.col, point.x, point.y, point.z) for point in dataset.gcps[0]]
 
 
 def check_pixels(cog: Path, raw: DatasetReader, made: DatasetReader, *, lossless: bool) -> int:

@@ -36,7 +36,7 @@ from platform_assets.imagery.scenery import landscape
 PROFILES = ("deflate", "zstd", "lzw")
 SMALL_SIDE, SMALL_IMAGES = 2000, 20
 GRAIN = 6.0
-"""Standard deviation of the noise of a scanned photograph, in levels: LZW without predictor then makes it larger, as it does the library's."""
+"""Standard deviation of the noise of a scanned photograph, in levels; LZW without predictor then makes the image larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Cost:
     size_mb: float
 
 
-def write_photograph(path: Path, side: int, *, big: bool = False) -> None:
+def write_photograph(path: Path, side: int) -> None:
     """Write an uncompressed RGB photograph in strips; a landscape that is repeated with fresh noise."""
     part = min(side, 2500)
     colours = 255 * landscape(part, part, seed=7, noise=0).bands[:3] ** 0.7
     rng = np.random.default_rng(7)
     profile = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "interleave": "pixel"}
     georeference = {"crs": "EPSG:32615", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 4_780_000)}
-    with rasterio.open(path, "w", photometric="RGB", BIGTIFF="YES" if big else "IF_SAFER", **profile, **georeference) as dataset:
+    with rasterio.open(path, "w", photometric="RGB", BIGTIFF="IF_SAFER", **profile, **georeference) as dataset:
         for top in range(0, side, part):
             for left in range(0, side, part):
                 height, width = min(part, side - top), min(part, side - left)
@@ -71,7 +71,10 @@ def write_photograph(path: Path, side: int, *, big: bool = False) -> None:
 
 
 def measured(command: list[str], folder: Path) -> Cost:
-    """Run a command that fills a folder."""
+    """Run a command that fills a folder.
+
+    This process must stay small: what it has resident when it forks counts as the child's peak.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     process = subprocess.Popen(command)
@@ -93,8 +96,17 @@ def ours(what: str, profile: str, source: Path, folder: Path) -> list[str]:
     return [sys.executable, __file__, "--one", what, profile, str(source), str(folder)]
 
 
+def photographed(path: Path, side: int) -> Path:
+    """Write a photograph in another process."""
+    subprocess.run([sys.executable, __file__, "--one", "photograph", str(side), str(path), str(path.parent)], check=True)
+    return path
+
+
 def one(what: str, profile: str, source: Path, folder: Path) -> None:
-    """Convert one image: its COG alone, everything, or nothing but start."""
+    """Write a photograph, or convert one: its COG alone, everything, or nothing but start."""
+    if what == "photograph":
+        write_photograph(source, int(profile))
+        return
     conversion = Conversion(Profile(profile))
     if what == "cog":
         with gdal_environment(folder):
@@ -133,8 +145,7 @@ def compare(source: Path, scratch: Path, rounds: int) -> None:
 
 def compare_small(scratch: Path) -> None:
     """Print what a small image costs in a worker that runs, stage by stage, against the reference's two commands."""
-    source = scratch.parent / "small.tif"
-    write_photograph(source, SMALL_SIDE)
+    source = photographed(scratch.parent / "small.tif", SMALL_SIDE)
     base = statistics.median(measured(reference(source, scratch, jpeg=True), scratch).cpu_s for _ in range(5))
     print(f"\n{SMALL_SIDE} x {SMALL_SIDE}, {SMALL_IMAGES} images one after the other; reference {base * 1000:.0f} CPU-ms an image")
     for profile in PROFILES:
@@ -163,17 +174,15 @@ def main() -> None:
         one(what, profile, Path(source), Path(folder))
         return
     with tempfile.TemporaryDirectory(prefix="groundtrack-") as folder:
-        source, scratch = Path(folder, "photograph.tif"), Path(folder, "scratch")
-        write_photograph(source, arguments.side)
+        scratch = Path(folder, "scratch")
+        source = photographed(Path(folder, "photograph.tif"), arguments.side)
         compare(source, scratch, arguments.rounds)
-        compare_small(scratch)
         if arguments.giant:
-            source.unlink()
-            write_photograph(source, 60_000, big=True)
+            photographed(source, 60_000)
             cost = measured(ours("all", "zstd", source, scratch), scratch)
-            print(
-                f"\ngiant: {source.stat().st_size / 1e9:.1f} GB: {cost.cpu_s:.0f} CPU-s, peak {cost.rss_mb:.0f} MB, products {cost.size_mb:.0f} MB"
-            )
+            size = source.stat().st_size / 1e9
+            print(f"\ngiant, {size:.1f} GB: {cost.cpu_s:.0f} CPU-s, peak {cost.rss_mb:.0f} MB, products {cost.size_mb:.0f} MB", flush=True)
+        compare_small(scratch)
 
 
 if __name__ == "__main__":

@@ -34,10 +34,10 @@ class MemoryBucket:
         self._lock = threading.RLock()
         self._now = datetime(2026, 4, 1, tzinfo=UTC)
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectRef]:
+    def list(self, prefix: str = "", *, start_after: str = "", ending: tuple[str, ...] = ("",)) -> Iterator[ObjectRef]:
         with self._lock:
             self.calls.append("list")
-            keys = sorted((key for key in self._objects if key.startswith(prefix)), key=str.encode)
+            keys = sorted((key for key in self._objects if key.startswith(prefix) and key.endswith(ending)), key=str.encode)
             refs = [self._objects[key].ref for key in keys if key.encode() > start_after.encode()]
         yield from refs
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -28,16 +28,24 @@ _NUMBERS = count()
 
 
 class Up:
-    """A `groundtrack up` on a small code location."""
+    """A `groundtrack up`, on a small code location unless another is named."""
 
-    def __init__(self, home: Path, *options: str, definitions: str = "tests.builders.small_definitions") -> None:
+    def __init__(
+        self,
+        home: Path,
+        *options: str,
+        definitions: str = "tests.builders.small_definitions",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         command = [COMMAND, "up", "--home", str(home), "--port", "0", "--no-browser", "--definitions", definitions, *options]
         outer = {name: value for name, value in os.environ.items() if not name.startswith(("GROUNDTRACK_", "AWS_", "DAGSTER_"))}
-        environment = outer | {"GROUNDTRACK_UI_TOKEN": TOKEN, "GROUNDTRACK_DASK_WORKERS": "1", "COLUMNS": "200"}
+        inner = {"GROUNDTRACK_UI_TOKEN": TOKEN, "GROUNDTRACK_DASK_WORKERS": "1", "COLUMNS": "200"} | dict(environment or {})
         self.output = home.with_name(f"{home.name}-{next(_NUMBERS)}.out")
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=home.parent, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, env=outer | inner, stdout=output, stderr=output, cwd=home.parent, start_new_session=True
+            )
 
     @property
     def text(self) -> str:

@@ -50,6 +50,15 @@ def test_a_listing_has_every_key_once_and_in_order_over_pages(crowded: S3Bucket)
     assert [ref.key for ref in crowded.list("many/", start_after="many/01203")] == ["many/01204"]
 
 
+def test_a_listing_for_some_endings_has_those_and_no_others(bucket: S3Bucket) -> None:
+    keys = ["a/raw.csv", "a/raw.csv.tif", "b raw.csv", "c.tif", "ü_raw.csv", "x&y raw.csv"]
+    for key in keys:
+        bucket.write(key, b"", content_type="text/plain")
+    assert {ref.key for ref in bucket.list(ending=("raw.csv",))} == {key for key in keys if key.endswith("raw.csv")}
+    assert [ref.key for ref in bucket.list(ending=("&y raw.csv", ".none"))] == ["x&y raw.csv"]
+    assert list(bucket.list(ending=(".none",))) == []
+
+
 def test_many_lookups_by_listing_and_by_single_calls_agree(crowded: S3Bucket) -> None:
     wanted = [f"many/{number:05d}" for number in range(0, 1400, 3)] + ["aaa", "zzz", "many/00001x"]
     exist = {key for key in wanted if key < "many/01205" and key.startswith("many/") and not key.endswith("x")}

@@ -17,7 +17,7 @@ from platform_assets.imagery.gdal import gdal_environment
 from platform_assets.imagery.inspect import facts_of, inspect
 from platform_assets.imagery.model import Conversion, Limits, Profile
 from platform_assets.imagery.tiff import CorruptImage
-from platform_assets.imagery.verify import verify_cog
+from platform_assets.imagery.verify import open_cog, verify_cog
 from tests.builders import tiffs
 
 LOSSLESS = [profile for profile in Profile if profile.lossless]
@@ -38,7 +38,8 @@ def converted(source, profile=Profile.ZSTD, **parameters):
     conversion = Conversion(profile, **parameters)
     target = source.with_name("out.tif")
     write_cog(source, target, facts, conversion)
-    return target, verify_cog(source, target, facts, conversion), facts
+    with open_cog(target) as made:
+        return target, verify_cog(source, made, facts, conversion), facts
 
 
 def suits(facts, profile):

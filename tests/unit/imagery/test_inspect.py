@@ -1,4 +1,5 @@
 import math
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -186,4 +187,12 @@ def test_headers_that_libtiff_refuses_are_corrupt(tmp_path, tags, words):
     path = tmp_path / "a.tif"
     path.write_bytes(tiffs.tiff(tiffs.plain(**tags), bytes(256)))
     with pytest.raises(CorruptImage, match=words):
+        facts_of(path)
+
+
+def test_a_tag_that_claims_more_than_the_file_holds_is_no_lack_of_memory(tmp_path):
+    path = tmp_path / "a.tif"
+    one, many = struct.pack("<HHI", tiffs.BITS, 4, 1), struct.pack("<HHI", tiffs.BITS, 3, 1 << 28)
+    path.write_bytes(tiffs.tiff(tiffs.plain(), bytes(256)).replace(one, many))
+    with pytest.raises(CorruptImage, match="greater than filesize"):
         facts_of(path)

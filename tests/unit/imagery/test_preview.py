@@ -10,6 +10,7 @@ from platform_assets.imagery.gdal import gdal_environment
 from platform_assets.imagery.inspect import inspect
 from platform_assets.imagery.model import Conversion, Limits, Profile
 from platform_assets.imagery.preview import survey, write_jpeg, write_thumbnail
+from platform_assets.imagery.verify import open_cog
 from tests.builders import tiffs
 
 COLOURED = {
@@ -34,7 +35,8 @@ class Previews:
         write_cog(source, self.cog, self.facts, Conversion(Profile.ZSTD))
         self.view = survey(self.cog, self.facts, thumbnail_px)
         self.small_details = write_thumbnail(folder / "small.jpg", self.view, thumbnail_px, quality)
-        self.details = write_jpeg(self.cog, folder / "full.jpg", self.facts, self.view.rendering, quality)
+        with open_cog(self.cog) as made:
+            self.details = write_jpeg(made, folder / "full.jpg", self.facts, self.view.rendering, quality)
         self.small = imagecodecs.jpeg8_decode((folder / "small.jpg").read_bytes())
         self.full = imagecodecs.jpeg8_decode((folder / "full.jpg").read_bytes())
 
@@ -84,6 +86,14 @@ def test_a_one_bit_scan_is_black_and_white(tmp_path):
         made = Previews(tiffs.write(tmp_path / "a.tif", scan, nbits=1, photometric=photometric))
         assert abs(int(made.full[150, 50]) - left) < 3
         assert abs(int(made.full[150, 400]) - (255 - left)) < 3
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_thin_lines_of_a_drawing_are_on_its_thumbnail(tmp_path, first):
+    ink = np.zeros((1, 600, 600), "uint8")
+    ink[..., first::16] = 1
+    made = Previews(tiffs.write(tmp_path / "a.tif", ink, nbits=1, photometric="MINISWHITE"), thumbnail_px=128)
+    assert made.small.mean() == pytest.approx(255 * 15 / 16, abs=3)
 
 
 def test_a_negative_is_shown_as_its_file_says(tmp_path):
@@ -165,8 +175,8 @@ def test_a_damaged_block_of_the_cog_is_found_by_the_jpeg(tmp_path):
     data = bytearray(made.cog.read_bytes())
     data[offset : offset + 100] = bytes(100)
     made.cog.write_bytes(data)
-    with pytest.raises(CheckFailed, match="check blocks_decodable failed"):
-        write_jpeg(made.cog, tmp_path / "b.jpg", made.facts, made.view.rendering, 75)
+    with open_cog(made.cog) as cog, pytest.raises(CheckFailed, match="check blocks_decodable failed"):
+        write_jpeg(cog, tmp_path / "b.jpg", made.facts, made.view.rendering, 75)
 
 
 def test_a_wide_image_is_put_together_from_parts(tmp_path):

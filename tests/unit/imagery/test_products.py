@@ -1,10 +1,11 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import rasterio
 
-from platform_assets.common.errors import PermanentError
+from platform_assets.common.errors import CheckFailed, PermanentError
 from platform_assets.common.stages import Stages
 from platform_assets.common.values import ObjectRef
 from platform_assets.imagery.model import Conversion, ImageJob, Limits, Product, Profile
@@ -86,6 +87,30 @@ def test_a_jpeg_that_had_to_be_reduced_does_not_spare_the_full_decoding(tmp_path
     assert "blocks_decodable" in result.made[0].details["checks"]
 
 
+class Saboteur(Stages):
+    """Damages a block of the COG, far from all windows that are compared, before it is checked."""
+
+    def __init__(self, cog):
+        super().__init__()
+        self._cog = cog
+
+    def __call__(self, name):
+        if name == "check":
+            with rasterio.open(self._cog) as dataset:
+                offset = int(dataset.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", bidx=1))
+            data = bytearray(self._cog.read_bytes())
+            data[offset : offset + 100] = bytes(100)
+            self._cog.write_bytes(data)
+        return super().__call__(name)
+
+
+@pytest.mark.parametrize("wanted", [EVERY, {Product.COG}, {Product.THUMBNAIL}])
+def test_every_block_is_decoded_whatever_is_wanted(tmp_path, wanted):
+    source = tiffs.write(tmp_path / "a.tif", tiffs.scenery(1, 400, 6000))
+    with pytest.raises(CheckFailed, match="check blocks_decodable failed"):
+        make(source, wanted, Saboteur(tmp_path / "scratch/a.cog.tif"))
+
+
 BAD = {
     "zero bytes": (lambda path: path.write_bytes(b""), "not_a_tiff", "inspect"),
     "HTML page": (lambda path: path.write_bytes(tiffs.HTML), "not_a_tiff", "inspect"),
@@ -144,6 +169,13 @@ def test_bad_input_fails_with_its_code_and_leaves_nothing(tmp_path, case):
     assert error.value.remedy
     assert str(tmp_path) not in str(error.value)
     assert listing(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("name", ["a b;c.TIF", "scene[1]!.tif", "100%2F?.tiff", "-x&y.tif", "straße 中.tif", "a.tif.tif", "zip+file.tif"])
+def test_any_name_of_a_file_will_do(tmp_path, name):
+    result = make(tiffs.KINDS["internal mask"](tmp_path / name))
+    assert all(Path(made.path).stat().st_size for made in result.made)
+    assert len(listing(tmp_path / "scratch")) == 3
 
 
 def test_products_are_made_and_damage_is_heard_in_another_thread(tmp_path):
