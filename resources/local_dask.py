@@ -102,6 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dashboard-port", type=int, default=0)
     parser.add_argument("--scheduler-file", type=Path, required=True)
+    parser.add_argument("--preload", action="append", default=[], help="Module that workers import before their first task.")
     asked = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -115,7 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
     ready = asked.scheduler_file.with_suffix(".new")
     ready.write_text(json.dumps({"address": cluster.scheduler_address, "dashboard": cluster.dashboard_link}))
     ready.replace(asked.scheduler_file)
-    workers = [_Worker(cluster.scheduler_address, f"local-{number}") for number in range(asked.workers)]
+    preload = [part for module in asked.preload for part in ("--preload", module)]
+    workers = [_Worker(cluster.scheduler_address, f"local-{number}", preload) for number in range(asked.workers)]
     while not stop.wait(0.1):
         for worker in workers:
             worker.watch()
@@ -129,8 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
 class _Worker:
     """A worker process that is started again when it ends, at most once a second."""
 
-    def __init__(self, scheduler: str, name: str) -> None:
-        self._command = [sys.executable, "-m", "dask", "worker", scheduler, "--name", name, *_WORKER_OPTIONS]
+    def __init__(self, scheduler: str, name: str, options: list[str]) -> None:
+        self._command = [sys.executable, "-m", "dask", "worker", scheduler, "--name", name, *_WORKER_OPTIONS, *options]
         self._start()
 
     def _start(self) -> None:

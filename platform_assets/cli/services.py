@@ -26,6 +26,7 @@ LOCATION = "groundtrack"
 UI_TOKEN_VARIABLE = "GROUNDTRACK_UI_TOKEN"  # noqa: S105 - the variable's name
 REGION = "us-east-1"
 
+_WORK = "platform_assets.imagery.pipeline"
 _S3_PORT, _DASK_PORT, _DASHBOARD_PORT = 9000, 8786, 8787
 _PORTS_TRIED = 100
 _SOCKET_PATH_BYTES = 100
@@ -206,7 +207,7 @@ def s3(places: Places, port: int, environment: Mapping[str, str], have_buckets: 
 def dask(places: Places, ports: Ports, workers: int, environment: Mapping[str, str]) -> Service:
     """A Dask cluster on this machine."""
     numbers = ("--workers", str(workers), "--port", str(ports.dask), "--dashboard-port", str(ports.dashboard))
-    command = _python("resources.local_dask", *numbers, "--scheduler-file", str(places.dask))
+    command = _python("resources.local_dask", *numbers, "--scheduler-file", str(places.dask), "--preload", _WORK)
     return Service(
         "dask", "Dask cluster", command, environment, ready=lambda _: places.dask.exists(), port=ports.dask,
         url=f"http://127.0.0.1:{ports.dashboard}/status", stale=(places.dask,), grace_s=10.0,

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,7 +24,7 @@ from distributed.scheduler import KilledWorker
 
 from platform_assets.common.errors import TransientError, WorkerLost
 from platform_assets.common.values import Failure, Outcome, State, Work
-from platform_assets.execution.plan import RetryPolicy, grouped
+from platform_assets.execution.plan import Groups, RetryPolicy
 from platform_assets.execution.progress import Progress
 from platform_assets.execution.worker import ItemResult, ItemTask, Limits, failure_of, run_group
 
@@ -48,7 +48,7 @@ class BatchOptions:
         retry: When a failed item is tried again.
         limits: What each item may use.
         alone_memory_bytes: The bigger share of an item that exhausted its memory and then runs alone; 0 for no second try.
-        group_s: Estimated seconds of work in one Dask task.
+        group_s: Seconds of work in one Dask task, as far as items are small enough.
         group_items: Items in one Dask task at most.
         tick_s: Seconds between two reports of progress.
         no_worker_s: How long the batch waits for a first or another worker.
@@ -57,7 +57,7 @@ class BatchOptions:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     limits: Limits = field(default_factory=lambda: Limits(time_s=3600.0))
     alone_memory_bytes: int = 0
-    group_s: float = 2.0
+    group_s: float = 1.0
     group_items: int = 64
     tick_s: float = 1.0
     no_worker_s: float = 300.0
@@ -120,6 +120,7 @@ class Batch:
         self._reporting = reporting
         self._topic = f"groundtrack-{uuid4().hex}"
         self._numbers = count()
+        self._fresh = Groups((), target_s=0, most_items=0)
         self._waiting: deque[tuple[_Try, ...]] = deque()
         self._delayed: list[tuple[float, int, _Try]] = []
         self._alone: deque[_Try] = deque()
@@ -136,12 +137,11 @@ class Batch:
             ClusterLost: The scheduler is gone or no worker comes; the items that had not ended are reported nowhere.
             Exception: What `reporting` raises; running items are then cancelled.
         """
-        for group in grouped(works, target_s=self._options.group_s, most_items=self._options.group_items):
-            self._waiting.append(tuple(_Try(work) for work in group))
+        self._fresh = Groups(works, target_s=self._options.group_s, most_items=self._options.group_items)
         began = last_tick = time.monotonic()
         self._client.subscribe_topic(self._topic, self._hear)
         try:
-            while self._waiting or self._delayed or self._alone or self._flying:
+            while self._fresh or self._waiting or self._delayed or self._alone or self._flying:
                 self._submit()
                 self._land_next(progress)
                 if time.monotonic() - last_tick >= self._options.tick_s:
@@ -160,9 +160,10 @@ class Batch:
     def _submit(self) -> None:
         while self._delayed and self._delayed[0][0] <= time.monotonic():
             self._waiting.appendleft((heapq.heappop(self._delayed)[2],))
-        while self._waiting and len(self._flying) < self._window():
-            self._fly(self._waiting.popleft(), self._options.limits)
-        if self._alone and not self._waiting and not self._flying:
+        while (self._waiting or self._fresh) and len(self._flying) < self._window():
+            again = self._waiting.popleft() if self._waiting else ()
+            self._fly(again or tuple(_Try(work) for work in self._fresh.next()), self._options.limits)
+        if self._alone and not self._waiting and not self._fresh and not self._flying:
             self._fly((self._alone.popleft(),), Limits(self._options.limits.time_s, self._options.alone_memory_bytes))
 
     def _window(self) -> int:
@@ -220,7 +221,8 @@ class Batch:
         else:
             self._land(flight, results, progress)
 
-    def _land(self, flight: _Flight, results: Iterable[ItemResult], progress: Progress) -> None:
+    def _land(self, flight: _Flight, results: Sequence[ItemResult], progress: Progress) -> None:
+        self._fresh.learn([attempt.work for attempt in flight.tries], sum(result.seconds for result in results))
         for attempt, result in zip(flight.tries, results, strict=True):
             self._last_words.pop(result.key, None)
             if result.failure:

@@ -1,9 +1,13 @@
 """What to run together and what to try again: decided purely, so that it can be tested without a cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from platform_assets.common.values import Failure, Work
+
+_FIRST_PACE = 10.0
+_LEARNING = 0.3
 
 UNEXPECTED = "unexpected_error"
 """The error class of exceptions that nobody foresaw."""
@@ -44,23 +48,42 @@ class RetryPolicy:
         return delay
 
 
-def grouped(works: Sequence[Work], *, target_s: float, most_items: int) -> Iterator[tuple[Work, ...]]:
-    """Yield every item in exactly one group: the expensive alone and first, the cheap together and last.
+class Groups:
+    """The items of a batch, in groups: the expensive alone and first, the cheap together and last.
 
-    Large items first keep all workers busy until the end; a Dask task costs 3 ms, so small items share one.
+    Large items first keep all workers busy until the end; a Dask task costs 4 ms, so small items share one. Estimates are
+    only proportional to the truth, so the first groups are small and what they took tells how large the next may be.
 
     Args:
         works: The items.
-        target_s: A group is closed when its estimated cost reaches this.
+        target_s: A group is closed when it should take this long.
         most_items: A group never has more.
     """
-    group: list[Work] = []
-    cost_s = 0.0
-    for work in sorted(works, key=lambda work: -work.cost_s):
-        group.append(work)
-        cost_s += work.cost_s
-        if cost_s >= target_s or len(group) >= most_items:
-            yield tuple(group)
-            group, cost_s = [], 0.0
-    if group:
-        yield tuple(group)
+
+    def __init__(self, works: Sequence[Work], *, target_s: float, most_items: int) -> None:
+        self._left = deque(sorted(works, key=lambda work: -work.cost_s))
+        self._target_s = target_s
+        self._most_items = most_items
+        self._pace = _FIRST_PACE
+        self._learned = False
+
+    def __bool__(self) -> bool:
+        """Whether there are items left."""
+        return bool(self._left)
+
+    def next(self) -> tuple[Work, ...]:
+        """Return the next group; every item is in exactly one."""
+        group: list[Work] = []
+        takes_s = 0.0
+        while self._left and len(group) < self._most_items and takes_s < self._target_s:
+            group.append(self._left.popleft())
+            takes_s += group[-1].cost_s * self._pace
+        return tuple(group)
+
+    def learn(self, works: Sequence[Work], seconds: float) -> None:
+        """Take into account how long the items of a group really took."""
+        cost_s = sum(work.cost_s for work in works)
+        if cost_s > 0:
+            pace = seconds / cost_s
+            self._pace = self._pace + (pace - self._pace) * _LEARNING if self._learned else pace
+            self._learned = True

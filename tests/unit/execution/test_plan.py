@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform_assets.common.values import Failure, State, Work
-from platform_assets.execution.plan import UNEXPECTED, RetryPolicy, grouped
+from platform_assets.execution.plan import UNEXPECTED, Groups, RetryPolicy
 from platform_assets.execution.progress import Progress
 
 PASSING = Failure("stage_in", "store_unavailable", "", transient=True)
@@ -13,18 +13,34 @@ FINAL = Failure("inspect", "corrupt_image", "", transient=False)
 BUG = Failure("convert", UNEXPECTED, "", transient=True)
 
 
-@given(st.lists(st.floats(0, 10), max_size=200), st.floats(0.1, 5), st.integers(1, 70))
-def test_every_item_is_in_exactly_one_group(costs: list[float], target_s: float, most_items: int) -> None:
+@given(st.lists(st.floats(0, 10), max_size=200), st.floats(0.1, 5), st.integers(1, 70), st.floats(0, 100))
+def test_every_item_is_in_exactly_one_group(costs: list[float], target_s: float, most_items: int, seconds: float) -> None:
     works = [Work(str(number), None, cost) for number, cost in enumerate(costs)]
-    groups = list(grouped(works, target_s=target_s, most_items=most_items))
-    assert Counter(work.key for group in groups for work in group) == Counter(work.key for work in works)
-    assert all(0 < len(group) <= most_items for group in groups)
-    assert all(sum(work.cost_s for work in group[:-1]) < target_s for group in groups)
+    groups = Groups(works, target_s=target_s, most_items=most_items)
+    taken: list[Work] = []
+    while groups:
+        group = groups.next()
+        assert 0 < len(group) <= most_items
+        groups.learn(group, seconds)
+        taken += group
+    assert Counter(work.key for work in taken) == Counter(work.key for work in works)
 
 
 def test_large_items_go_first_and_alone() -> None:
     works = [Work("small", None, 0.1), Work("large", None, 9.0), Work("tiny", None, 0.01)]
-    assert [[work.key for work in group] for group in grouped(works, target_s=2.0, most_items=64)] == [["large"], ["small", "tiny"]]
+    groups = Groups(works, target_s=2.0, most_items=64)
+    groups.learn([Work("", None, 1.0)], 1.0)
+    assert [[work.key for work in groups.next()] for _ in range(2)] == [["large"], ["small", "tiny"]]
+    assert not groups
+
+
+def test_the_first_groups_are_small_and_the_next_as_large_as_they_showed() -> None:
+    groups = Groups([Work(str(number), None, 0.125) for number in range(100)], target_s=1.0, most_items=64)
+    assert len(groups.next()) == 1
+    groups.learn([Work("", None, 1.0)], 1.0)
+    assert len(groups.next()) == 8
+    groups.learn([Work("", None, 1.0)], 3.0)
+    assert len(groups.next()) == 5
 
 
 def test_waits_double_and_end_at_the_longest() -> None:
