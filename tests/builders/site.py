@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -146,7 +145,8 @@ class Site:
 
     def materializations(self, asset: str) -> Counter[str]:
         """How often each partition of an asset was materialized."""
-        query = f'{{ assetOrError(assetKey: {{path: ["{asset}"]}}) {{ ... on Asset {{ assetMaterializations(limit: 5000) {{ partition }} }} }} }}'
+        events = "assetMaterializations(limit: 5000) { partition }"
+        query = f'{{ assetOrError(assetKey: {{path: ["{asset}"]}}) {{ ... on Asset {{ {events} }} }} }}'
         found = self.up.ask(query)["assetOrError"]
         return Counter(event["partition"] for event in found.get("assetMaterializations", ()))
 
