@@ -33,6 +33,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from platform_assets.common.errors import ConfigurationError, InputChanged, LimitExceeded, MissingInput, PermanentError, StoreUnavailable
 from platform_assets.common.keys import shown
+from platform_assets.common.store import Level
 from platform_assets.common.values import ObjectRef
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class S3Connection:
         access_key_id: Explicit credentials, never shown; empty for the usual AWS chain.
         secret_access_key: See `access_key_id`.
         session_token: See `access_key_id`.
+        attempts: How often a request is tried.
     """
 
     endpoint_url: str = ""
@@ -69,6 +71,7 @@ class S3Connection:
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
     session_token: str = field(default="", repr=False)
+    attempts: int = 5
 
     def bucket(self, name: str) -> "S3Bucket":
         """Return one bucket of this server; nothing is asked of the server yet."""
@@ -111,7 +114,7 @@ def _client(connection: S3Connection) -> "S3Client":
         profile_name=connection.profile if connection.profile and not connection.access_key_id else None,
     )
     config = Config(
-        retries={"mode": "standard", "max_attempts": 5},
+        retries={"mode": "standard", "max_attempts": connection.attempts},
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=_PARALLEL_LOOKUPS,
@@ -147,20 +150,31 @@ class S3Bucket:
         return self.connection.client()
 
     def list(self, prefix: str = "", *, start_after: str = "", ending: tuple[str, ...] = ("",)) -> Iterator[ObjectRef]:
-        token: str | None = None
         # Servers encode keys, but none encodes these characters.
         plain = b"|".join(re.escape(end.encode()) for end in ending) if all(_PLAIN.fullmatch(end) for end in ending) else b""
         wanted = re.compile(b"(?:%s)</Key>" % plain)
+        for page in self._pages(prefix, **({"StartAfter": start_after} if start_after else {})):
+            if wanted.search(page):
+                yield from (ref for ref in _parse_page(page) if ref.key.endswith(ending))
+
+    def level(self, prefix: str) -> Level:
+        level: Level = ([], [])
+        for page in self._pages(prefix, Delimiter="/"):
+            level[0].extend(_folders(page))
+            level[1].extend(_parse_page(page))
+        return level
+
+    def _pages(self, prefix: str, **options: Any) -> Iterator[bytes]:
+        position: dict[str, Any] = options
         while True:
-            position: dict[str, Any] = {"ContinuationToken": token} if token else {"StartAfter": start_after} if start_after else {}
             with _translated(self.name, prefix):
                 answer: Any = self._s3.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=_PAGE_KEYS, EncodingType="url", **position)
             page: bytes = answer["Page"]
-            if wanted.search(page):
-                yield from (ref for ref in _parse_page(page) if ref.key.endswith(ending))
+            yield page
             token = _next_token(page)
             if token is None:
                 return
+            position = {name: value for name, value in options.items() if name != "StartAfter"} | {"ContinuationToken": token}
 
     def stat(self, key: str) -> ObjectRef | None:
         with _translated(self.name, key):
@@ -349,10 +363,20 @@ def _from_status(where: str, error: ClientError) -> Exception:
     return PermanentError(text, code="store_error", remedy="Look the code up in the S3 server's documentation.")
 
 
-def _parse_page(page: bytes) -> Iterator[ObjectRef]:
+def _folders(page: bytes) -> Iterator[str]:
+    root, space, encoded = _opened(page)
+    for entry in root.iterfind(f"{space}CommonPrefixes/{space}Prefix"):
+        yield unquote_plus(entry.text or "") if encoded else entry.text or ""
+
+
+def _opened(page: bytes) -> tuple[ET.Element, str, bool]:
     root = ET.fromstring(page)  # noqa: S314 - from the configured S3 server; expat refuses entity bombs by itself
     space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
-    encoded = root.findtext(f"{space}EncodingType") == "url"
+    return root, space, root.findtext(f"{space}EncodingType") == "url"
+
+
+def _parse_page(page: bytes) -> Iterator[ObjectRef]:
+    root, space, encoded = _opened(page)
     for entry in root.iter(f"{space}Contents"):
         key = entry.findtext(f"{space}Key", "")
         yield ObjectRef(

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from uuid import uuid4
 
@@ -13,15 +14,16 @@ from dagster import DagsterRunStatus, RunsFilter
 from platform_assets.common import lease
 from platform_assets.common.errors import MissingInput
 from platform_assets.common.values import Outcome
+from platform_assets.execution.record import failure_observation
 from platform_assets.imagery.claim import Claim, Records
-from platform_assets.imagery.events import manifest_event
+from platform_assets.imagery.events import image_events, manifest_event
 from platform_assets.imagery.intake import Intake, Waiting
 from platform_assets.imagery.jobs import image_batch
 from platform_assets.imagery.model import Product
 from platform_assets.imagery.partitions import images, manifests
-from platform_assets.imagery.pipeline import Workshop, find_done
+from platform_assets.imagery.pipeline import Workshop, find_done, publish_catalogue
 from platform_assets.imagery.settle import given_up, refused, settle
-from platform_assets.imagery.specs import MANIFEST
+from platform_assets.imagery.specs import ITEM, MANIFEST
 from resources.image_archive import ImageArchive
 from resources.instance import BATCH_TAG
 from resources.object_store import check_conditional_writes
@@ -147,7 +149,7 @@ class Tick:
         ]
         if not runs:
             self._register(claim)
-        plan = next_steps(claim.batches, self._records.ended_batches(claim), runs, self._archive.batch_attempts)
+        plan = next_steps(claim.batches, self._records.ended(claim.id, claim.batches), runs, self._archive.batch_attempts)
         self._requests += [_request(claim, number, attempt) for number, attempt in plan.request]
         for number, reason in plan.give_up:
             self._give_up(claim, number, reason)
@@ -171,8 +173,22 @@ class Tick:
         now_s = time.time()
         outcomes: list[Outcome] = [refused(row) if row.problem else done.get(row.partition or "") or given_up(row, reason) for row in rows]
         about = {"id": "", "url": "", "started_s": now_s, "ended_s": now_s}
-        self._records.put_outcomes(claim, number, outcomes, about)
+        publish_catalogue(here, outcomes)
+        self._show(outcomes)
+        self._records.put_outcomes(claim.id, number, outcomes, about)
         self._context.log.error(f"gave up on batch {number} of {claim.id}: {reason}")
+
+    def _show(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell Dagster what the interrupted runs could not: images that were converted, and why the others will not be."""
+        instance = self._context.instance
+        shown = instance.get_materialized_partitions(dg.AssetKey(ITEM))
+        events = image_events(self._archive.output_bucket, Product)
+        for outcome in outcomes:
+            if outcome.failure and outcome.key:
+                instance.report_runless_asset_event(failure_observation(dg.AssetKey(ITEM), outcome, outcome.failure))
+            elif not outcome.failure and outcome.key not in shown:
+                for event in events(outcome):
+                    instance.report_runless_asset_event(event)
 
     def _settle(self, claim: Claim, plan: Plan) -> None:
         url = f"s3://{self._archive.output_bucket}/"

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -122,7 +122,7 @@ def _embedded(deployment: Deployment) -> bool:
 def _store(deployment: Deployment) -> Iterator[Finding]:
     where = deployment.s3.endpoint_url or "AWS"
     try:
-        answer = deployment.s3.with_credentials().client().list_objects_v2(Bucket=deployment.source.name, MaxKeys=1)
+        answer = replace(deployment.s3.with_credentials(), attempts=1).client().list_objects_v2(Bucket=deployment.source.name, MaxKeys=1)
     except GroundtrackError as error:
         yield Finding("object store", "failed", str(error), error.remedy)
         return

@@ -38,11 +38,11 @@ class Status:
 
 def status_of(deployment: Deployment, claim: Claim) -> Status:
     """Return how far a manifest is, from its outcomes and the leases of the batches in work."""
-    ended = deployment.records.ended_batches(claim)
+    ended = deployment.records.ended(claim.id, claim.batches)
     done = failed = 0
     left_s: list[float] = []
     for number in range(1, claim.batches + 1):
-        if number in ended and (batch := deployment.records.outcomes(claim, number)):
+        if number in ended and (batch := deployment.records.outcomes(claim.id, number)):
             bad = sum(outcome.failure is not None for outcome in batch[0])
             done, failed = done + len(batch[0]) - bad, failed + bad
         elif held := lease.read(deployment.target, deployment.records.lease_key(claim.id, number)):

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from platform_assets.common.values import ObjectRef
 
+Level = tuple[list[str], list[ObjectRef]]
+"""Folders, each with its slash, and objects."""
+
 
 class Bucket(Protocol):
     """One bucket. Every verb raises `StoreUnavailable` when the store cannot answer."""
@@ -27,6 +30,9 @@ class Bucket(Protocol):
             start_after: Only keys after this one.
             ending: Only keys that end in one of these; a listing for few of many costs a tenth.
         """
+
+    def level(self, prefix: str) -> Level:
+        """Return what lies directly under a prefix that is empty or ends in a slash."""
 
     def stat(self, key: str) -> ObjectRef | None:
         """Return the object's current version, or None when there is none."""

@@ -112,13 +112,7 @@ class Recorder:
         return DagsterEvent.build_asset_materialization_planned_event(self._job_name, self._step_key, data)
 
     def _observe(self, asset: dg.AssetKey, outcome: Outcome, failure: Failure) -> DagsterEvent:
-        observation = dg.AssetObservation(
-            asset_key=asset,
-            partition=outcome.key,
-            description=f"Failed in {failure.stage}: {failure.message}",
-            metadata=failure_metadata(outcome, failure),
-        )
-        return self._event(DagsterEventType.ASSET_OBSERVATION, AssetObservationData(observation))
+        return self._event(DagsterEventType.ASSET_OBSERVATION, AssetObservationData(failure_observation(asset, outcome, failure)))
 
     def _event(self, kind: DagsterEventType, data: StepMaterializationData | AssetObservationData) -> DagsterEvent:
         return DagsterEvent(event_type_value=kind.value, job_name=self._job_name, step_key=self._step_key, event_specific_data=data)
@@ -127,6 +121,16 @@ class Recorder:
 def op_context(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> dg.OpExecutionContext:
     """Return the op's context of either kind of context."""
     return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+
+
+def failure_observation(asset: dg.AssetKey, outcome: Outcome, failure: Failure) -> dg.AssetObservation:
+    """Return what tells on an item's partition why it failed."""
+    return dg.AssetObservation(
+        asset_key=asset,
+        partition=outcome.key,
+        description=f"Failed in {failure.stage}: {failure.message}",
+        metadata=failure_metadata(outcome, failure),
+    )
 
 
 def failure_metadata(outcome: Outcome, failure: Failure) -> Metadata:

@@ -7,6 +7,7 @@ batch charges the culprit and submits its neighbours again.
 
 import errno
 import os
+import tempfile
 import threading
 import time
 import traceback
@@ -72,6 +73,8 @@ def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], l
         limits: What each item may use.
         topic: Dask's event topic for the guard's last words.
     """
+    # Dask removes the folder of a worker that was killed when the next one starts beside it; nobody does so for /tmp.
+    tempfile.tempdir = get_worker().local_directory
     return [_run_item(task, shared, key, payload, limits, topic) for key, payload in items]
 
 

@@ -1,30 +1,23 @@
 """The claim of a manifest: one immutable object that says which drop was taken, with which images in which versions.
 
 It is written once, by conditional write; everything after it (renaming the CSV, adding partitions, running, settling) can
-be done again by anybody who finds it unfinished. All records of a manifest lie side by side:
-
-    _groundtrack/manifests/<id>/claim.json.gz       what was taken
-    _groundtrack/manifests/<id>/lease-0001.json     who works on batch 1, until when, and how far it is
-    _groundtrack/manifests/<id>/outcomes-0001.json.gz   how the rows of batch 1 ended
+be done again by anybody who finds it unfinished. The records of a manifest lie side by side: see `common.records`.
 
 The id is made from the manifest's key and the time of its drop, so two who see the same drop make the same id.
 """
 
-import gzip
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from platform_assets.common.errors import MissingInput
 from platform_assets.common.keys import partition_key
+from platform_assets.common.records import BatchRecords
 from platform_assets.common.store import Bucket
-from platform_assets.common.values import Failure, ObjectRef, Outcome, State
+from platform_assets.common.values import Failure, ObjectRef
 from platform_assets.imagery import manifest, naming
 from platform_assets.imagery.model import ImageJob
-
-_LIMIT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,59 +86,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """Where the records of manifests lie.
+class Records(BatchRecords):
+    """Where the records of manifests lie; a manifest's parts are its batches of rows."""
 
-    Attributes:
-        bucket: The output bucket.
-        prefix: The output prefix.
-    """
-
-    bucket: Bucket
-    prefix: str
-
-    def folder(self, claim_id: str) -> str:
-        """Return the prefix of one manifest's records."""
-        return f"{self.prefix}_groundtrack/manifests/{claim_id}/"
-
-    def lease_key(self, claim_id: str, number: int) -> str:
-        """Return the key of a batch's lease."""
-        return f"{self.folder(claim_id)}lease-{number:04d}.json"
+    kind: ClassVar[str] = "manifests"
 
     def put_claim(self, claim: Claim) -> bool:
         """Claim a drop; of all who try, also at once, exactly the first gets True."""
-        return self.bucket.create(f"{self.folder(claim.id)}claim.json.gz", _pack(asdict(claim)), content_type="application/gzip")
+        return self.create(claim.id, asdict(claim))
 
     def claim(self, claim_id: str) -> Claim | None:
         """Return a claim, or None when nobody made it."""
-        document = self._load(f"{self.folder(claim_id)}claim.json.gz")
+        document = self.document(claim_id)
         return _claim(document) if document else None
-
-    def put_outcomes(self, claim: Claim, number: int, outcomes: Sequence[Outcome], run: Mapping[str, Any]) -> None:
-        """Record how the rows of a batch ended, in the rows' order; the batch is then over."""
-        document = {"run": dict(run), "outcomes": [asdict(outcome) for outcome in outcomes]}
-        self.bucket.write(self._outcomes_key(claim.id, number), _pack(document), content_type="application/gzip")
-
-    def outcomes(self, claim: Claim, number: int) -> tuple[list[Outcome], dict[str, Any]] | None:
-        """Return how the rows of a batch ended and what is known of its run, or None when it is not over."""
-        document = self._load(self._outcomes_key(claim.id, number))
-        return ([_outcome(entry) for entry in document["outcomes"]], document["run"]) if document else None
-
-    def ended_batches(self, claim: Claim) -> set[int]:
-        """Return the numbers of the batches that are over."""
-        keys = {self._outcomes_key(claim.id, number): number for number in range(1, claim.batches + 1)}
-        return {keys[ref.key] for ref in self.bucket.list(f"{self.folder(claim.id)}outcomes-") if ref.key in keys}
-
-    def _outcomes_key(self, claim_id: str, number: int) -> str:
-        return f"{self.folder(claim_id)}outcomes-{number:04d}.json.gz"
-
-    def _load(self, key: str) -> dict[str, Any] | None:
-        try:
-            data, _ = self.bucket.read(key, limit_bytes=_LIMIT_BYTES)
-        except MissingInput:
-            return None
-        document: dict[str, Any] = json.loads(gzip.decompress(data))
-        return document
 
 
 def drop_id(drop: ObjectRef, pattern: str, *, later_s: int = 0) -> tuple[str, str, str]:
@@ -193,10 +146,6 @@ def _claimed(row: manifest.Row, job: ImageJob | None) -> ClaimedRow:
     return ClaimedRow(row.line, row.fields, ImageJob(job.source, row.bands, job.sidecars), None)
 
 
-def _pack(document: Mapping[str, Any]) -> bytes:
-    return gzip.compress(json.dumps(document, ensure_ascii=False).encode(), mtime=0)
-
-
 def _claim(document: dict[str, Any]) -> Claim:
     rows = tuple(
         ClaimedRow(
@@ -214,8 +163,3 @@ def _claim(document: dict[str, Any]) -> Claim:
 def _job(document: dict[str, Any]) -> ImageJob:
     sidecars = tuple(ObjectRef(**sidecar) for sidecar in document["sidecars"])
     return ImageJob(ObjectRef(**document["source"]), document["bands"], sidecars)
-
-
-def _outcome(document: dict[str, Any]) -> Outcome:
-    failure = document.pop("failure")
-    return Outcome(state=State(document.pop("state")), failure=Failure(**failure) if failure else None, **document)

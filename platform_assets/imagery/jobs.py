@@ -6,16 +6,14 @@ failed, and those found done are left as they are recorded.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 from pydantic import Field
 
-from platform_assets.common import lease
 from platform_assets.common.errors import MissingInput
-from platform_assets.common.lease import Lease
 from platform_assets.common.values import Outcome
+from platform_assets.execution import hold
 from platform_assets.execution.progress import Progress
 from platform_assets.imagery.batch import ConversionConfig, Order, run_batch
 from platform_assets.imagery.claim import Claim, ClaimedRow, Records
@@ -25,9 +23,6 @@ from platform_assets.imagery.settle import refused, settle
 from platform_assets.imagery.specs import PRODUCT_KEYS
 from resources.dask_cluster import DaskCluster
 from resources.image_archive import ImageArchive
-
-LEASE_S = 120.0
-_RENEW_S = 2.0
 
 
 class BatchConfig(ConversionConfig):
@@ -45,23 +40,23 @@ def convert_manifest_batch(context: dg.OpExecutionContext, config: BatchConfig, 
     if claim is None:
         raise MissingInput(f"nobody claimed a manifest {config.manifest}", remedy="Take the id from image_manifest's partitions.")
     again = bool(context.run.parent_run_id) and archive.source.stat(claim.outcome_key("report", "json")) is not None
-    held = _lease(context, records, claim, config.batch)
+    held = hold.take(context, records.bucket, records.lease_key(claim.id, config.batch))
     if held is None:
         context.log.info(f"another run works on batch {config.batch} of {claim.id}; nothing to do here")
         return
-    if not again and config.batch in records.ended_batches(claim):
+    if not again and config.batch in records.ended(claim.id, claim.batches):
         context.log.info(f"batch {config.batch} of {claim.id} is over already")
         _settle(context, archive, records, claim, again=False)
-        held.release({})
+        held.release()
         return
     rows = claim.batch(config.batch)
     began_s = time.time()
-    run = run_batch(context, archive, dask, _order(rows, config, archive, _Heartbeat(held)))
+    run = run_batch(context, archive, dask, _order(rows, config, archive, held.heartbeat))
     ended_s = time.time()
     about = {"id": context.run.run_id, "url": f"/runs/{context.run.run_id}", "started_s": began_s, "ended_s": ended_s}
-    records.put_outcomes(claim, config.batch, _in_order(rows, run.outcomes), about)
+    records.put_outcomes(claim.id, config.batch, _in_order(rows, run.outcomes), about)
     _settle(context, archive, records, claim, again=again)
-    held.release(note_of(run.progress, ended_s - began_s))
+    held.release(hold.note_of(run.progress, ended_s - began_s))
     if claim.rejected:
         raise dg.Failure(f"{claim.manifest.key} is rejected: {claim.rejected.message}", allow_retries=False)
     run.conclude(f"batch {config.batch} of {claim.batches} of {claim.manifest.key}")
@@ -77,42 +72,7 @@ def image_batch() -> None:
     convert_manifest_batch()
 
 
-def note_of(progress: Progress, elapsed_s: float) -> dict[str, Any]:
-    """Return what the lease of a batch says of its progress, for those who wait for it outside of Dagster."""
-    return {
-        "done": progress.done,
-        "carried_over": progress.carried_over,
-        "failed": progress.failed,
-        "total": progress.total,
-        "left_s": progress.left_s(elapsed_s),
-        "line": progress.line(elapsed_s),
-    }
-
-
-class _Heartbeat:
-    """Renews the lease while the batch runs; its note is what others read of the progress."""
-
-    def __init__(self, held: Lease) -> None:
-        self._held = held
-        self._renewed_s = 0.0
-
-    def __call__(self, progress: Progress, elapsed_s: float) -> None:
-        now_s = time.time()
-        if now_s - self._renewed_s >= _RENEW_S:
-            self._held.renew(now_s, note_of(progress, elapsed_s))
-            self._renewed_s = now_s
-
-
-def _lease(context: dg.OpExecutionContext, records: Records, claim: Claim, number: int) -> Lease | None:
-    def is_dead(run_id: str) -> bool:
-        run = context.instance.get_run_by_id(run_id)
-        return run is not None and run.is_finished
-
-    key = records.lease_key(claim.id, number)
-    return lease.acquire(records.bucket, key, context.run.run_id, ttl_s=LEASE_S, now_s=time.time(), is_dead=is_dead)
-
-
-def _order(rows: Sequence[ClaimedRow], config: BatchConfig, archive: ImageArchive, heartbeat: _Heartbeat) -> Order:
+def _order(rows: Sequence[ClaimedRow], config: BatchConfig, archive: ImageArchive, heartbeat: Callable[[Progress, float], None]) -> Order:
     return Order(
         jobs=[row.job for row in rows if row.job],
         # Rows that name no image have no partition to be shown on; they are in the report.

@@ -49,7 +49,7 @@ def settle(source: Bucket, records: Records, claim: Claim, *, now_s: float, prod
         products_url: What stands before a product's key in its address.
         again: Whether results that are there are replaced: a settled manifest was run again on purpose.
     """
-    batches = [records.outcomes(claim, number) for number in range(1, claim.batches + 1)]
+    batches = [records.outcomes(claim.id, number) for number in range(1, claim.batches + 1)]
     over = [batch for batch in batches if batch]
     if len(over) < claim.batches:
         return None

@@ -150,6 +150,12 @@ class Site:
         found = self.up.ask(query)["assetOrError"]
         return Counter(event["partition"] for event in found.get("assetMaterializations", ()))
 
+    def reasons(self, asset: str, key: str) -> list[str]:
+        """What the web UI's history says of failures of one image."""
+        events = f'assetObservations(partitions: ["{partition_key(key)}"]) {{ description }}'
+        query = f'{{ assetOrError(assetKey: {{path: ["{asset}"]}}) {{ ... on Asset {{ {events} }} }} }}'
+        return [event["description"] for event in self.up.ask(query)["assetOrError"]["assetObservations"]]
+
     def add_partitions(self, *keys: str) -> None:
         """Add image partitions without converting them."""
         for key in keys:

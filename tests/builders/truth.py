@@ -35,6 +35,7 @@ class Settled:
         good: The keys of the images that must have been converted.
         bad: The keys of those that must have failed.
         scratch: A folder for files.
+        bad_status: How Dagster shows those that must have failed.
     """
 
     site: Site
@@ -43,6 +44,7 @@ class Settled:
     good: frozenset[str]
     bad: frozenset[str]
     scratch: Path
+    bad_status: str = "failed"
 
     def contradictions(self) -> str:
         """Return every sentence of the promise that is false, one a line; empty when all is well."""
@@ -123,7 +125,7 @@ class Settled:
         """Dagster shows every image as the report does, and the report once."""
         for asset in PRODUCTS:
             shown = self.site.statuses(asset)
-            for keys, expected in ((self.good, "materialized"), (self.bad, "failed")):
+            for keys, expected in ((self.good, "materialized"), (self.bad, self.bad_status)):
                 wrong = Counter(shown.get(_partition(key)) for key in keys if shown.get(_partition(key)) != expected)
                 yield from (f"Dagster shows {number} partitions of {asset} as {status}, not {expected}" for status, number in wrong.items())
         reported = self.site.materializations("manifest_report")[self.report["manifest"]["id"]]

