@@ -9,7 +9,6 @@ from functools import lru_cache
 from uuid import uuid4
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 
 from platform_assets.common import lease
 from platform_assets.common.errors import MissingInput
@@ -27,9 +26,10 @@ from platform_assets.imagery.specs import ITEM, MANIFEST
 from resources.image_archive import ImageArchive
 from resources.instance import BATCH_TAG
 from resources.object_store import check_conditional_writes
-from sensors.decisions import BatchRun, Plan, next_steps
+from sensors.decisions import Plan, next_steps
+from sensors.runs import ATTEMPT_TAG, batch_runs
 
-MANIFEST_TAG, ATTEMPT_TAG = "groundtrack/manifest", "groundtrack/attempt"
+MANIFEST_TAG = "groundtrack/manifest"
 
 _LEASE_S = 150.0
 _BUDGET_S = 60.0
@@ -143,10 +143,7 @@ class Tick:
 
     def _follow_up(self, claim: Claim) -> None:
         self._intake.rename(claim)
-        runs = [
-            BatchRun(int(run.tags[BATCH_TAG].rpartition("/")[2]), run.status in _FINISHED, run.status is DagsterRunStatus.CANCELED)
-            for run in self._context.instance.get_runs(RunsFilter(tags={MANIFEST_TAG: claim.id}))
-        ]
+        runs = batch_runs(self._context.instance, {MANIFEST_TAG: claim.id})
         if not runs:
             self._register(claim)
         plan = next_steps(claim.batches, self._records.ended(claim.id, claim.batches), runs, self._archive.batch_attempts)
@@ -194,9 +191,6 @@ class Tick:
         url = f"s3://{self._archive.output_bucket}/"
         if settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url):
             self._notes.append(f"settled {claim.manifest.key}" + (" with what there was" if plan.give_up else ""))
-
-
-_FINISHED = frozenset({DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED})
 
 
 @lru_cache(maxsize=64)
