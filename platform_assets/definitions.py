@@ -1,5 +1,7 @@
 """The composition root: the only module that imports every room."""
 
+import warnings
+
 import dagster as dg
 
 from platform_assets.imagery.assets import imagery
@@ -9,6 +11,10 @@ from resources.dask_cluster import DaskCluster
 from resources.image_archive import ImageArchive, ObjectStore
 from resources.settings import Settings, load
 from sensors.manifests import manifest_sensor
+
+
+# Dagster warns of a parameter that it passes to its own sensors itself, twice a sensor, on every user's terminal.
+warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning)
 
 
 def build_definitions(settings: Settings, resources: dict[str, object] | None = None) -> dg.Definitions:

@@ -35,7 +35,8 @@ def write_dagster_home(settings: Settings) -> Path:
 
 def dagster_environment(settings: Settings) -> dict[str, str]:
     """Return what each process needs to find the instance and the settings, wherever it is started from."""
-    environment = {f"GROUNDTRACK_{name.upper()}": _text(value) for name, value in settings if not isinstance(value, SecretStr)}
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    environment = {f"GROUNDTRACK_{name.upper()}": _text(value) for name, value in values.items() if not isinstance(value, SecretStr)}
     environment |= {
         "GROUNDTRACK_HOME": str(settings.home.resolve()),
         "DAGSTER_HOME": str(settings.home.resolve() / "dagster"),
@@ -69,6 +70,8 @@ def _instance(home: Path, *, postgres: bool) -> dict[str, Any]:
         },
         # A run that ended with failed items is not run again; one whose worker died is, and finds done what was done.
         "run_retries": {"enabled": True, "max_retries": _RUN_RETRIES, "retry_on_asset_or_op_failure": False},
+        # What our own modules log while an item is tried again stands in the run's log too.
+        "python_logs": {"managed_python_loggers": ["platform_assets"], "python_log_level": "INFO"},
         "sensors": {"use_threads": True, "num_workers": 4},
         "schedules": {"use_threads": True, "num_workers": 2},
         "retention": {"sensor": {"purge_after_days": _TICK_DAYS}, "schedule": {"purge_after_days": _TICK_DAYS}},

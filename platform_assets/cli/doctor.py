@@ -133,8 +133,10 @@ def _store(deployment: Deployment) -> Iterator[Finding]:
     yield _clock(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
     settings = deployment.settings
     yield _try("input bucket", lambda: _write_and_remove(deployment.source, settings.input_prefix), _INPUT_REMEDY)
-    yield _try("output bucket", lambda: _write_and_remove(deployment.target, settings.output_prefix), _OUTPUT_REMEDY)
-    yield _try("conditional writes", lambda: check_conditional_writes(deployment.target, settings.output_prefix), "")
+    output = _try("output bucket", lambda: _write_and_remove(deployment.target, settings.output_prefix), _OUTPUT_REMEDY)
+    yield output
+    if output.state == "ok":
+        yield _try("conditional writes", lambda: check_conditional_writes(deployment.target, settings.output_prefix), "")
 
 
 _INPUT_REMEDY = "Create the bucket, or allow s3:ListBucket, GetObject, PutObject and DeleteObject: results are written beside manifests."

@@ -164,7 +164,7 @@ def test_one_partition_from_the_terminal(office, exports, archive):
     done = materialize(office, exports, "--partition", "county~~1.tif")
     assert done.code == 0
     assert archive.stat("county/1.tif")
-    assert "Warning" not in done.text
+    assert "BetaWarning" not in done.text
 
 
 def test_a_range_of_partitions_from_the_terminal(office, exports, archive):
