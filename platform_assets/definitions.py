@@ -7,11 +7,15 @@ import dagster as dg
 from platform_assets.imagery.assets import imagery
 from platform_assets.imagery.jobs import image_batch
 from platform_assets.imagery.specs import image_manifest, manifest_report, raw_image
+from platform_assets.sar.assets import sar
+from platform_assets.sar.jobs import l1b_batch
+from platform_assets.sar.specs import safe
 from resources.dask_cluster import DaskCluster
 from resources.image_archive import ImageArchive, ObjectStore
+from resources.safe_archive import SafeArchive
 from resources.settings import Settings, load
 from sensors.manifests import manifest_sensor
-
+from sensors.safes import safe_sensor
 
 # Dagster warns of a parameter that it passes to its own sensors itself, twice a sensor, on every user's terminal.
 warnings.filterwarnings("ignore", message="Parameter `owners` of initializer `SensorDefinition", category=dg.BetaWarning)
@@ -22,13 +26,18 @@ def build_definitions(settings: Settings, resources: dict[str, object] | None = 
 
     Args:
         settings: The deployment's settings.
-        resources: Resources that replace the deployment's own, by name: `archive`, `dask`.
+        resources: Resources that replace the deployment's own, by name: `archive`, `safe_archive`, `dask`.
     """
     return dg.Definitions(
-        assets=[raw_image, image_manifest, imagery, manifest_report],
-        jobs=[image_batch],
-        sensors=[manifest_sensor(settings.sensor_interval_s)],
-        resources={"archive": image_archive(settings), "dask": dask_cluster(settings)} | (resources or {}),
+        assets=[raw_image, image_manifest, imagery, manifest_report, safe, sar],
+        jobs=[image_batch, l1b_batch],
+        sensors=[manifest_sensor(settings.sensor_interval_s), safe_sensor(settings.sensor_interval_s)],
+        resources={
+            "archive": image_archive(settings),
+            "safe_archive": safe_archive(settings),
+            "dask": dask_cluster(settings),
+            **(resources or {}),
+        },
         # The engine fans out on Dask inside one step; a process a step would only cost its start.
         executor=dg.in_process_executor,
     )
@@ -59,6 +68,27 @@ def image_archive(settings: Settings) -> ImageArchive:
             "block_bytes": settings.max_block_bytes,
             "expansion": settings.max_expansion,
         },
+        item_time_limit_s=settings.item_time_limit_s,
+        item_memory_mb=settings.item_memory_mb,
+        item_alone_memory_mb=settings.item_alone_memory_mb,
+        item_attempts=settings.item_attempts,
+    )
+
+
+def safe_archive(settings: Settings) -> SafeArchive:
+    """Return the sar domain's view of a deployment."""
+    return SafeArchive(
+        store=ObjectStore(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region or None),
+        input_bucket=settings.input_bucket,
+        safe_prefix=settings.safe_prefix,
+        output_bucket=settings.output_bucket,
+        output_prefix=settings.output_prefix,
+        batch_rows=settings.batch_rows,
+        batch_attempts=settings.batch_attempts,
+        resolution_m=settings.sar_resolution_m,
+        process=settings.sar_process,
+        options=settings.sar_options,
+        land=settings.sar_land,
         item_time_limit_s=settings.item_time_limit_s,
         item_memory_mb=settings.item_memory_mb,
         item_alone_memory_mb=settings.item_alone_memory_mb,

@@ -62,6 +62,14 @@ class Settings(BaseSettings):
         default=Limits().expansion, gt=0, description="Most decoded bytes a stored byte, of images beyond a gigabyte."
     )
 
+    safe_prefix: str = Field(default="safe/", description="Sentinel-1 products are looked for under this prefix of the input bucket.")
+    sar_resolution_m: float = Field(default=1000.0, ge=50, le=50_000, description="Cell size of the L1B grids in metres, about.")
+    sar_process: str = Field(
+        default="", description="Your own L1B function: an entry point of the group groundtrack.l1b, or `module:function`."
+    )
+    sar_options: dict[str, Any] = Field(default={}, description="Keyword arguments of your own L1B function, as JSON.")
+    sar_land: str = Field(default="", description="Shapefile of land for the land mask; empty for Natural Earth's.")
+
     item_time_limit_s: float = Field(default=3600.0, gt=0, description="Longest one image may take.")
     item_memory_mb: int = Field(default=1500, ge=0, description="Memory of a worker while it works on one image; 0 for no limit.")
     item_alone_memory_mb: int = Field(
@@ -83,7 +91,7 @@ class Settings(BaseSettings):
     ui_token: SecretStr = Field(default=SecretStr(""), description="Token to open the web UI with; empty for a new one at every start.")
     ui_read_only: bool = Field(default=False, description="Whether the web UI only shows.")
 
-    @field_validator("input_prefix", "output_prefix")
+    @field_validator("input_prefix", "output_prefix", "safe_prefix")
     @classmethod
     def _prefix(cls, value: str) -> str:
         if value.startswith("/") or "//" in value or ".." in value.split("/"):

@@ -20,6 +20,7 @@ _SERVERS: dict[str, Callable[[], bool]] = {
     "ceph": _has("radosgw", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph-authtool"),
     "postgres": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
     "chromium": _has("chromium"),
+    "debian_gdal": Path("/usr/lib/python3/dist-packages/osgeo_utils/samples/validate_cloud_optimized_geotiff.py").exists,
 }
 """Servers by the fixture or parameter that tests name them by."""
 

@@ -29,7 +29,7 @@ def facts(title: str, lines: Mapping[str, str]) -> None:
     console.print(f"[bold]{escape(title)}[/bold]")
     for name, value in lines.items():
         if value:
-            console.print(f"  {escape(name):<16}{escape(value)}", soft_wrap=True)
+            console.print(f"  {escape(name):<16} {escape(value)}", soft_wrap=True)
 
 
 def failure(error: GroundtrackError) -> None:

@@ -1,9 +1,13 @@
 """`groundtrack demo`: the platform on a sample archive, from the drop of a manifest to the settled report."""
 
+import json
 import time
+from collections import Counter
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +22,7 @@ from platform_assets.common.errors import MissingInput
 from platform_assets.imagery.claim import drop_id
 from platform_assets.imagery.report import rows_csv
 from platform_assets.imagery.sample import write_samples
+from platform_assets.sar.sample import write_safes
 from resources.settings import load
 
 _MANIFEST = "sample/archive_raw.csv"
@@ -38,9 +43,10 @@ def demo(port: int | None, leave: bool) -> None:
         deployment = Deployment(platform.settings, platform.s3)
         with console.busy("Putting the sample archive into the bucket ..."):
             claim_id, images = drop_samples(deployment)
-        console.note(f"{images} images and s3://{deployment.source.name}/{_MANIFEST} are in the bucket.")
-        _follow(deployment, claim_id, images)
-        _tell(platform, deployment)
+            safes = upload_safes(deployment)
+        console.note(f"{images} images, s3://{deployment.source.name}/{_MANIFEST} and {len(safes)} SAFEs are in the bucket.")
+        _follow(deployment, claim_id, images, safes)
+        _tell(platform, deployment, safes, leave=leave)
         if not leave:
             platform.wait()
             console.note("Stopping ...")
@@ -61,8 +67,20 @@ def drop_samples(deployment: Deployment) -> tuple[str, int]:
     return drop_id(drop, deployment.settings.manifest_pattern)[0], len(samples)
 
 
-def _follow(deployment: Deployment, claim_id: str, images: int) -> None:
-    """Show a progress bar until the manifest is settled."""
+def upload_safes(deployment: Deployment) -> list[str]:
+    """Put the sample Sentinel-1 products into the input bucket, one of them broken, and return their partition keys."""
+    prefix = deployment.settings.safe_prefix
+    with TemporaryDirectory(prefix="groundtrack-") as folder:
+        safes = write_safes(Path(folder))
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file():
+                key = prefix + path.relative_to(folder).as_posix()
+                deployment.source.write(key, path.read_bytes(), content_type="application/octet-stream")
+    return safes
+
+
+def _follow(deployment: Deployment, claim_id: str, images: int, safes: list[str]) -> None:
+    """Show a progress bar until the manifest is settled and every Sentinel-1 product has ended."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -72,18 +90,36 @@ def _follow(deployment: Deployment, claim_id: str, images: int) -> None:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console.console) as bar:
-        task = bar.add_task("waiting for the sensor", total=images, counts="")
+        task = bar.add_task("images: waiting for the sensor", total=images, counts="")
+        radar = bar.add_task("SAFEs: waiting for the sensor", total=len(safes), counts="")
         began = time.monotonic()
-        while True:
+        settled = False
+        while not bar.finished or not settled:
             claim = deployment.records.claim(claim_id)
-            if claim:
+            if claim and not settled:
                 status = status_of(deployment, claim)
+                settled = status.settled
                 counts = _counts(status, time.monotonic() - began)
-                bar.update(task, completed=status.done + status.failed, description="converting", counts=counts)
-                if status.settled:
-                    bar.update(task, description="settled")
-                    return
+                bar.update(task, completed=status.done + status.failed, description=f"images: {_stage(settled)}", counts=counts)
+            states = Counter(row["state"] for row in safe_rows(deployment, safes))
+            if states:
+                counts = f"{states['done'] + states['carried_over']} done, [red]{states['failed']} failed[/red]"
+                over = states.total() == len(safes)
+                bar.update(radar, completed=states.total(), description=f"SAFEs: {_stage(over)}", counts=counts)
             time.sleep(_POLL_S)
+
+
+def _stage(over: bool) -> str:
+    return "settled" if over else "in work"
+
+
+def safe_rows(deployment: Deployment, safes: Collection[str]) -> list[dict[str, Any]]:
+    """Return the newest report's row of each of these products that has ended."""
+    rows: dict[str, dict[str, Any]] = {}
+    for ref in deployment.target.list(f"{deployment.settings.output_prefix}_groundtrack/safes/", ending=("report.json",)):
+        document = json.loads(deployment.target.read(ref.key, limit_bytes=_REPORT_BYTES)[0])
+        rows |= {row["product"]: row for row in document["products"] if row["product"] in safes}
+    return list(rows.values())
 
 
 def _counts(status: Status, elapsed_s: float) -> str:
@@ -92,9 +128,10 @@ def _counts(status: Status, elapsed_s: float) -> str:
     return f"{status.done} done, [red]{status.failed} failed[/red], {rate:.0f}/min{left}"
 
 
-def _tell(platform: Platform, deployment: Deployment) -> None:
+def _tell(platform: Platform, deployment: Deployment, safes: list[str], *, leave: bool) -> None:
     document = newest_report(deployment, deployment.settings.input_prefix + _MANIFEST)
     show(document)
+    console.facts("Sentinel-1", {row["product"]: row.get("message") or row["l1b"] for row in safe_rows(deployment, safes)})
     saved = platform.settings.home / "reports" / "sample.html"
     saved.parent.mkdir(exist_ok=True)
     page = document["report_key"].removesuffix(".json") + ".html"
@@ -104,7 +141,11 @@ def _tell(platform: Platform, deployment: Deployment) -> None:
         "Products": f"s3://{deployment.target.name}/{deployment.settings.output_prefix}",
         "Product folder": _folder_of(platform, deployment.target.name),
     }
-    console.facts("Groundtrack is up. Ctrl-C ends it; `groundtrack up` starts it again on the same data.", addresses(platform) | products)
+    if leave:
+        console.facts("Stopping; `groundtrack up` starts the platform again on the same data.", products)
+    else:
+        title = "Groundtrack is up. Ctrl-C ends it; `groundtrack up` starts it again on the same data."
+        console.facts(title, addresses(platform) | products)
 
 
 def _folder_of(platform: Platform, bucket: str) -> str:

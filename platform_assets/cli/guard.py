@@ -179,7 +179,7 @@ class Guard:
     async def _log_in(self, asked: Asked, send: "_Answer") -> None:
         rest = urlencode([(name, value) for name, value in asked.query if name != "token"])
         # One slash in front: two would make the path another host's name.
-        target = quote("/" + asked.path.lstrip("/")) + (f"?{rest}" if rest else "")
+        target = quote("/" + asked.path.lstrip("/"), safe="/@") + (f"?{rest}" if rest else "")
         cookie = f"{self._cookie}={self._cookie_value}; Path=/; HttpOnly; SameSite=Strict"
         await _respond(send, 303, b"", {"location": target, "set-cookie": cookie})
 

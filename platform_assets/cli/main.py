@@ -28,6 +28,7 @@ _COMMANDS = {
     "reconcile": ("platform_assets.cli.reconcile:reconcile", "Compute the catalogue anew from its items."),
     "report": ("platform_assets.cli.report:report", "Show how every row of a manifest ended."),
     "retry": ("platform_assets.cli.report:retry", "Drop the failed rows of a manifest again."),
+    "sar": ("platform_assets.cli.sar:sar", "Make L1B files of Sentinel-1 products on local disk."),
 }
 """Commands of other modules: where each is, and its line in the list of commands."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -1,6 +1,7 @@
 """What a command can know of a manifest without Dagster: waiting, in work, or settled with a report."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from platform_assets.common import lease
 from platform_assets.common.errors import Conflict, MissingInput
 from platform_assets.imagery import naming
 from platform_assets.imagery.claim import Claim
+from platform_assets.imagery.intake import Intake, Waiting, sort_listing
 from platform_assets.imagery.report import rows_csv
 
 _REPORT_BYTES = 1 << 30
@@ -65,27 +67,62 @@ def newest_report(deployment: Deployment, manifest: str) -> dict[str, Any]:
     """
     found = max(_reports(deployment, manifest), default=None)
     if found is None:
-        raise MissingInput(f"there is no report of {manifest} in s3://{deployment.source.name}", remedy=_why_not(deployment, manifest))
+        remedy = "Give the manifest's key as it was dropped, such as county/1955_raw.csv."
+        raise MissingInput(f"there is no report of {manifest} in s3://{deployment.source.name}", remedy=remedy)
     document: dict[str, Any] = json.loads(deployment.source.read(found, limit_bytes=_REPORT_BYTES)[0])
     return document | {"report_key": found}
 
 
-def drop_failed(deployment: Deployment, report: dict[str, Any], code: str | None) -> int:
+def drop_failed(deployment: Deployment, manifest: str, code: str | None) -> int:
     """Drop the failed rows of a settled manifest again, under its own key, and return their number.
+
+    A row that a later drop of the manifest brought to its end is left alone, and one that only an earlier drop had is not.
 
     Args:
         deployment: The deployment.
-        report: Its report.
+        manifest: Its key.
         code: Only rows of this error class; None for all.
 
     Raises:
         Conflict: Another manifest of this name waits to be claimed.
+        MissingInput: It has no report.
     """
-    key = report["manifest"]["key"]
-    rows = [row["fields"] for row in report["rows"] if "failure" in row and code in (None, row["failure"]["error_class"])]
+    key = newest_report(deployment, manifest)["manifest"]["key"]
+    last: dict[str, dict[str, Any]] = {}
+    for report_key in sorted(_reports(deployment, manifest)):
+        document = json.loads(deployment.source.read(report_key, limit_bytes=_REPORT_BYTES)[0])
+        last |= {row["key"]: row for row in document["rows"]}
+    rows = [row["fields"] for row in last.values() if "failure" in row and code in (None, row["failure"]["error_class"])]
     if rows and not deployment.source.create(key, rows_csv(rows), content_type="text/csv"):
         raise Conflict(f"s3://{deployment.source.name}/{key} waits to be claimed already", remedy="Wait until it is, then retry.")
     return len(rows)
+
+
+def unsettled(deployment: Deployment, manifest: str) -> str | None:
+    """Return in words how far a manifest is that is waiting or in work; None when it is neither."""
+    if claim := _open_claim(deployment, manifest):
+        status = status_of(deployment, claim)
+        left = f", about {status.left_s:.0f} s left" if status.left_s else ""
+        return f"{manifest} is in work: {status.done + status.failed} of {status.total} ended, {status.failed} failed{left}"
+    drop = deployment.source.stat(manifest)
+    if drop is None:
+        return None
+    settings = deployment.settings
+    pattern, grace_s = settings.manifest_pattern, settings.manifest_grace_s
+    intake = Intake(
+        deployment.source, deployment.records, settings.input_prefix, pattern, grace_s, settings.manifest_bytes, settings.batch_rows
+    )
+    seen = intake.examine(drop, time.time(), dict)
+    reason = seen.reason if isinstance(seen, Waiting) else "nothing; the sensor claims it at its next look, if the platform is up"
+    return f"{manifest} waits for: {reason}"
+
+
+def _open_claim(deployment: Deployment, manifest: str) -> Claim | None:
+    """Return the newest claim of a manifest whose report is not written yet."""
+    stem = naming.manifest_stem(manifest, deployment.settings.manifest_pattern)
+    tail = deployment.settings.manifest_pattern.rpartition("*")[2]
+    found = sort_listing(deployment.source.list(f"{stem}processing-"), f"*{tail}").open
+    return deployment.records.claim(max(found)) if found else None
 
 
 def _reports(deployment: Deployment, manifest: str) -> Iterator[str]:
@@ -96,9 +133,3 @@ def _reports(deployment: Deployment, manifest: str) -> Iterator[str]:
         name = naming.parse_outcome_key(ref.key)
         if name and name.stem == stem and name.suffix == "json":
             yield ref.key
-
-
-def _why_not(deployment: Deployment, manifest: str) -> str:
-    if deployment.source.stat(manifest):
-        return "It is not claimed yet: is the platform up (`groundtrack up`), and the sensor image_manifests on?"
-    return "Give the manifest's key as it was dropped, such as county/1955_raw.csv; it may still be in work: look at the web UI."

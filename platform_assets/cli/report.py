@@ -10,7 +10,7 @@ from rich.text import Text
 
 from platform_assets.cli import console
 from platform_assets.cli.deployment import find_deployment
-from platform_assets.cli.manifests import drop_failed, newest_report
+from platform_assets.cli.manifests import drop_failed, newest_report, unsettled
 
 _SHOWN_FAILURES = 20
 _BYTES = 1 << 30
@@ -23,6 +23,9 @@ _BYTES = 1 << 30
 def report(manifest: str, as_json: bool, save: Path | None) -> None:
     """Show how every row of MANIFEST ended; MANIFEST is its key, as it was dropped."""
     deployment = find_deployment()
+    if now := unsettled(deployment, manifest):
+        console.note(now)
+        return
     document = newest_report(deployment, manifest)
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -40,13 +43,12 @@ def report(manifest: str, as_json: bool, save: Path | None) -> None:
 def retry(manifest: str, code: str | None) -> None:
     """Drop the failed rows of MANIFEST again: exactly those are then tried again."""
     deployment = find_deployment()
-    document = newest_report(deployment, manifest)
-    number = drop_failed(deployment, document, code)
+    number = drop_failed(deployment, manifest, code)
     which = f" of class {code}" if code else ""
     if number:
-        console.note(f"{number} failed rows{which} are dropped again as s3://{deployment.source.name}/{document['manifest']['key']}")
+        console.note(f"{number} failed rows{which} of {manifest} are dropped again.")
     else:
-        console.note(f"There are no failed rows{which} in {document['report_key']}; nothing is dropped.")
+        console.note(f"There are no failed rows{which} of {manifest}; nothing is dropped.")
 
 
 def show(document: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ REGION = "us-east-1"
 _WORK = "platform_assets.imagery.pipeline"
 _S3_PORT, _DASK_PORT, _DASHBOARD_PORT = 9000, 8786, 8787
 _PORTS_TRIED = 100
+_ANY_PORTS = range(20_000, 32_000)
 _SOCKET_PATH_BYTES = 100
 _ANSWER_S = 2.0
 # What an outer AWS configuration would otherwise mix into the embedded server's.
@@ -130,18 +131,16 @@ def choose_ports(settings: Settings, last: Mapping[str, int]) -> Ports:
 
 
 def _free_port(host: str, preferred: int, taken: set[int]) -> int:
-    candidates = range(preferred, min(preferred + _PORTS_TRIED, 65536)) if preferred else (0,)
-    for candidate in candidates:
-        port = _bindable(host, candidate)
-        if port and port not in taken:
+    # Below the ports that the system gives to connections: one of those could be taken before it is listened on.
+    first = preferred or secrets.choice(_ANY_PORTS)
+    for port in range(first, min(first + _PORTS_TRIED, 65536)):
+        if port not in taken and _is_free(host, port):
             return port
-    raise ConfigurationError(
-        f"no free port on {host} from {preferred} on", remedy="Choose another port with --port or GROUNDTRACK_UI_PORT."
-    )
+    raise ConfigurationError(f"no free port on {host} from {first} on", remedy="Choose another port with --port or GROUNDTRACK_UI_PORT.")
 
 
-def _bindable(host: str, port: int) -> int | None:
-    """Return the port if it can be listened on; for 0 the one that the system gives."""
+def _is_free(host: str, port: int) -> bool:
+    """Whether a port can be listened on."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,8 +151,8 @@ def _bindable(host: str, port: int) -> int | None:
                 raise ConfigurationError(
                     f"{host} is not an address of this machine: {error}", remedy="Correct --host or GROUNDTRACK_UI_HOST."
                 ) from error
-            return None
-        return int(listener.getsockname()[1])
+            return False
+    return True
 
 
 def wants_own_store(settings: Settings) -> bool:

@@ -65,11 +65,11 @@ def footprint(crs_wkt: str, width: int, height: int, to_map: ToMap) -> Footprint
     locate = _Locator(crs, to_map, tolerance=1e-4 * float(np.ptp(to_map(outline), axis=0).max()))
     ring = locate(outline)
     if not np.isnan(ring).any():
-        return _on_globe(ring, "")
+        return on_globe(ring, "")
     outline = _part_on_earth(locate, outline, width, height)
     if not len(outline):
         return Footprint(None, None, "the image's coordinates cannot be transformed to WGS 84")
-    return _on_globe(locate(outline), "a part of the image lies off the Earth; the footprint is that of the rest")
+    return on_globe(locate(outline), "a part of the image lies off the Earth; the footprint is that of the rest")
 
 
 class _Locator:
@@ -151,7 +151,7 @@ def _part_on_earth(locate: _Locator, outline: Points, width: int, height: int) -
     return reached
 
 
-def _on_globe(ring: Points, note: str) -> Footprint:
+def on_globe(ring: Points, note: str) -> Footprint:
     """Cut a ring of longitudes and latitudes, not closed, at the antimeridian."""
     lon = np.unwrap(ring[:, 0], period=360.0)
     turns = round((lon[-1] - lon[0] + _shortest(ring[0, 0] - ring[-1, 0])) / 360)

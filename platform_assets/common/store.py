@@ -18,6 +18,9 @@ Level = tuple[list[str], list[ObjectRef]]
 class Bucket(Protocol):
     """One bucket. Every verb raises `StoreUnavailable` when the store cannot answer."""
 
+    def __hash__(self) -> int:
+        """Buckets of the same name on the same server are equal."""
+
     @property
     def name(self) -> str:
         """The bucket's name."""

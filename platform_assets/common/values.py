@@ -65,6 +65,7 @@ class Outcome:
         failure: Why it failed; None unless the state is failed.
         attempts: How often it was tried; 0 when it was found done or was refused before the first try.
         seconds: Wall time of the last attempt on its worker.
+        peak_memory_mb: The most that the worker's process had resident meanwhile, as looked at ten times a second.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Outcome:
     failure: Failure | None = None
     attempts: int = 0
     seconds: float = 0.0
+    peak_memory_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

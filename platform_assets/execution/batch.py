@@ -11,7 +11,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -182,9 +181,10 @@ class Batch:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise ClusterLost(f"no Dask worker came to {self._client} within {self._options.no_worker_s:,.0f} s")
-            _log.warning("waiting for a Dask worker to come to %s", self._client)
-            with suppress(TimeoutError):
+            try:
                 self._client.wait_for_workers(1, timeout=min(left_s, 2 * _LOOK_S))
+            except TimeoutError:
+                _log.warning("waiting for a Dask worker to come to %s", self._client)
         return threads
 
     def _fly(self, tries: tuple[_Try, ...], limits: Limits) -> None:
@@ -229,7 +229,8 @@ class Batch:
                 self._failed(attempt, result.failure, result.seconds, progress)
             else:
                 tries = attempt.attempts + (result.state is State.DONE)
-                self._end(attempt, Outcome(result.key, result.state, result.facts, None, tries, result.seconds), progress)
+                outcome = Outcome(result.key, result.state, result.facts, None, tries, result.seconds, result.peak_memory_mb)
+                self._end(attempt, outcome, progress)
 
     def _crash(self, flight: _Flight, error: Exception, progress: Progress) -> None:
         """A group's worker died, or could not even run the group."""

@@ -118,6 +118,20 @@ class Recorder:
         return DagsterEvent(event_type_value=kind.value, job_name=self._job_name, step_key=self._step_key, event_specific_data=data)
 
 
+def shown_as_materialized(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext,
+    assets: Sequence[dg.AssetKey],
+    partitions: dg.PartitionsDefinition[str],
+    keys: Sequence[str],
+) -> set[str]:
+    """Return those partitions that Dagster shows as materialized for every asset."""
+    found = set(keys)
+    for asset in assets if keys else ():
+        statuses = context.instance.get_status_by_partition(asset, list(keys), partitions) or {}
+        found &= {key for key, status in statuses.items() if status and status.value == "MATERIALIZED"}
+    return found
+
+
 def op_context(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> dg.OpExecutionContext:
     """Return the op's context of either kind of context."""
     return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context

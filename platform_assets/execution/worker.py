@@ -54,6 +54,7 @@ class ItemResult:
         facts: What was made or found, in JSON types; empty for a failure.
         failure: Why it failed, or None.
         seconds: Wall time of the attempt.
+        peak_memory_mb: The most that the process had resident meanwhile.
     """
 
     key: str
@@ -61,6 +62,7 @@ class ItemResult:
     facts: dict[str, Any]
     failure: Failure | None
     seconds: float
+    peak_memory_mb: int = 0
 
 
 def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], limits: Limits, topic: str) -> list[ItemResult]:
@@ -82,12 +84,12 @@ def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limit
     stages = Stages()
     began = time.perf_counter()
     state, facts, failure = State.FAILED, dict[str, Any](), None
-    with _guarded(key, stages, limits, topic):
+    with _guarded(key, stages, limits, topic) as guard:
         try:
             state, facts = task(shared, payload, stages)
         except Exception as error:  # noqa: BLE001 - every exception of an item is that item's outcome
             failure = failure_of(error, stages.current)
-    return ItemResult(key, state, facts, failure, round(time.perf_counter() - began, 3))
+    return ItemResult(key, state, facts, failure, round(time.perf_counter() - began, 3), guard.peak_bytes // 1_000_000)
 
 
 def failure_of(error: BaseException, stage: str) -> Failure:
@@ -121,32 +123,42 @@ def failure_of(error: BaseException, stage: str) -> Failure:
 
 
 @contextmanager
-def _guarded(key: str, stages: Stages, limits: Limits, topic: str) -> Iterator[None]:
-    ended = threading.Event()
-    guard = (get_worker(), ended, key, stages, limits, topic)
-    thread = threading.Thread(target=_watch, args=guard, daemon=True, name="groundtrack-guard")
-    thread.start()
+def _guarded(key: str, stages: Stages, limits: Limits, topic: str) -> Iterator["_Guard"]:
+    guard = _Guard(get_worker(), key, stages, limits, topic)
+    threading.Thread(target=guard.watch, daemon=True, name="groundtrack-guard").start()
     try:
-        yield
+        yield guard
     finally:
-        ended.set()
+        guard.ended.set()
 
 
-def _watch(worker: Worker, ended: threading.Event, key: str, stages: Stages, limits: Limits, topic: str) -> None:
-    deadline = time.monotonic() + limits.time_s
-    process = psutil.Process()
-    while not ended.wait(_POLL_S):
-        error: GroundtrackError | None = None
-        used = process.memory_info().rss
+class _Guard:
+    """Watches one attempt at one item, and ends the process when the item takes more than its share."""
+
+    def __init__(self, worker: Worker, key: str, stages: Stages, limits: Limits, topic: str) -> None:
+        self.ended = threading.Event()
+        self._process = psutil.Process()
+        self.peak_bytes = self._process.memory_info().rss
+        self._worker, self._key, self._stages, self._limits, self._topic = worker, key, stages, limits, topic
+
+    def watch(self) -> None:
+        deadline = time.monotonic() + self._limits.time_s
+        while not self.ended.wait(_POLL_S):
+            if error := self._excess(deadline):
+                words = {"key": self._key, "failure": asdict(failure_of(error, self._stages.current))}
+                self._worker.log_event(self._topic, words)
+                self.ended.wait(_FAREWELL_S)  # the report leaves in the background
+                if not self.ended.is_set():
+                    os._exit(_EXIT_CODE)
+                return
+
+    def _excess(self, deadline: float) -> GroundtrackError | None:
+        used, limits, stage = self._process.memory_info().rss, self._limits, self._stages.current
+        self.peak_bytes = max(self.peak_bytes, used)
         if limits.memory_bytes and used > limits.memory_bytes:
-            error = MemoryLimitExceeded(
-                f"the item used {used / 1e6:,.0f} MB in stage {stages.current}; its share is {limits.memory_bytes / 1e6:,.0f} MB"
+            return MemoryLimitExceeded(
+                f"the item used {used / 1e6:,.0f} MB in stage {stage}; its share is {limits.memory_bytes / 1e6:,.0f} MB"
             )
-        elif time.monotonic() > deadline:
-            error = TimeLimitExceeded(f"the item was still in stage {stages.current} after {limits.time_s:,.0f} s; its worker was stopped")
-        if error:
-            worker.log_event(topic, {"key": key, "failure": asdict(failure_of(error, stages.current))})
-            ended.wait(_FAREWELL_S)  # the report leaves in the background
-            if not ended.is_set():
-                os._exit(_EXIT_CODE)
-            return
+        if time.monotonic() > deadline:
+            return TimeLimitExceeded(f"the item was still in stage {stage} after {limits.time_s:,.0f} s; its worker was stopped")
+        return None

@@ -12,7 +12,7 @@ from platform_assets.common.values import Outcome
 from platform_assets.execution.batch import BatchOptions
 from platform_assets.execution.plan import RetryPolicy
 from platform_assets.execution.progress import Progress
-from platform_assets.execution.record import Recorder
+from platform_assets.execution.record import Recorder, shown_as_materialized
 from platform_assets.execution.run import ItemRun
 from platform_assets.execution.worker import Limits as ItemLimits
 from platform_assets.imagery import checks
@@ -90,7 +90,7 @@ def run_batch(context: Context, archive: ImageArchive, dask: DaskCluster, order:
     )
     here = workshop(context.run.run_id, archive, order)
     done = find_done(here, order.jobs)
-    known = set() if order.by_partition else materialized(context, order.assets, [outcome.key for outcome in done])
+    known = set() if order.by_partition else shown_as_materialized(context, order.assets, images, [outcome.key for outcome in done])
     for outcome in done:
         run.settle(outcome, known=outcome.key in known)
     for outcome in order.refused:
@@ -130,14 +130,3 @@ def options(archive: ImageArchive) -> BatchOptions:
         limits=ItemLimits(archive.item_time_limit_s, archive.item_memory_mb * 1_000_000),
         alone_memory_bytes=archive.item_alone_memory_mb * 1_000_000,
     )
-
-
-def materialized(context: Context, assets: Sequence[dg.AssetKey], keys: Sequence[str]) -> set[str]:
-    """Return those image partitions that Dagster shows as materialized for every asset."""
-    if not keys:
-        return set()
-    shown = set(keys)
-    for asset in assets:
-        statuses = context.instance.get_status_by_partition(asset, list(keys), images) or {}
-        shown &= {key for key, status in statuses.items() if status and status.value == "MATERIALIZED"}
-    return shown

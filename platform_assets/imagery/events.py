@@ -8,20 +8,22 @@ import dagster as dg
 from dagster import MetadataValue
 
 from platform_assets.common.keys import partition_key
-from platform_assets.common.stac import s3_href
 from platform_assets.common.values import Outcome, State
+from platform_assets.execution.versions import version_tags
 from platform_assets.imagery.claim import Claim
 from platform_assets.imagery.model import ImageJob, Product
 from platform_assets.imagery.specs import ITEM, MANIFEST, RAW, REPORT
 from platform_assets.imagery.stac import CODE_VERSION
 
-_CODE_VERSION_TAG, _DATA_VERSION_TAG = "dagster/code_version", "dagster/data_version"
-_INPUT_VERSION_TAG, _INPUT_EVENT_TAG = "dagster/input_data_version", "dagster/input_event_pointer"
-
 
 def object_link(bucket: str, key: str) -> dg.MetadataValue[Any]:
     """Return a link that the guarded web UI serves from the object store."""
     return MetadataValue.url(f"/objects/{bucket}/{quote(key)}")
+
+
+def _address(bucket: str, key: str) -> str:
+    """Return an object's address as S3 tools take it: nothing is encoded."""
+    return f"s3://{bucket}/{key}"
 
 
 def image_events(bucket: str, wanted: Iterable[Product]) -> Callable[[Outcome], list[dg.AssetMaterialization]]:
@@ -50,7 +52,7 @@ def raw_events(bucket: str, jobs: Iterable[ImageJob]) -> Iterator[dg.AssetMateri
         source = job.source
         metadata: dict[str, Any] = {
             "object": object_link(bucket, source.key),
-            "uri": s3_href(bucket, source.key),
+            "uri": _address(bucket, source.key),
             "dagster/size_bytes": source.size_bytes,
             "etag": source.etag,
             "last_modified": source.modified,
@@ -66,7 +68,7 @@ def _products(bucket: str, wanted: list[Product], outcome: Outcome) -> Iterator[
         made = facts["products"][product.value]
         metadata: dict[str, Any] = {
             "object": object_link(bucket, made["key"]),
-            "uri": s3_href(bucket, made["key"]),
+            "uri": _address(bucket, made["key"]),
             "dagster/size_bytes": made["size_bytes"],
             "checksum": made["checksum"],
             **_shown_details(made["details"]),
@@ -75,7 +77,8 @@ def _products(bucket: str, wanted: list[Product], outcome: Outcome) -> Iterator[
         if product is Product.THUMBNAIL and "thumbnail" in facts:
             metadata = {"thumbnail": MetadataValue.md(f"![thumbnail](data:image/jpeg;base64,{facts['thumbnail']})")} | metadata
         if product is Product.COG:
-            metadata |= {"dtype": facts["dtype"], "bands": facts["bands"], "crs": facts["crs"] or "none"}
+            about = {"dtype": facts["dtype"], "bands": facts["bands"], "crs": facts["crs"] or "none"}
+            metadata |= about | {"compression_ratio": facts["compression_ratio"] or 0.0}
         yield _event(product.value, outcome.key, metadata, made["checksum"], {RAW: facts["source"]["etag"]})
 
 
@@ -83,10 +86,10 @@ def _item(bucket: str, outcome: Outcome) -> dg.AssetMaterialization:
     facts = outcome.facts
     metadata = {
         "object": object_link(bucket, facts["item_key"]),
-        "uri": s3_href(bucket, facts["item_key"]),
+        "uri": _address(bucket, facts["item_key"]),
         "bbox": MetadataValue.json(facts["bbox"]),
         "datetime": facts["datetime"],
-        "products": MetadataValue.json({name: s3_href(bucket, made["key"]) for name, made in facts["products"].items()}),
+        **{name: object_link(bucket, made["key"]) for name, made in facts["products"].items()},
         "seconds_by_stage": MetadataValue.json(facts["seconds_by_stage"]),
         **_of_all(outcome),
     }
@@ -97,7 +100,7 @@ def _item(bucket: str, outcome: Outcome) -> dg.AssetMaterialization:
 def _of_all(outcome: Outcome) -> dict[str, Any]:
     if outcome.state is State.CARRIED_OVER:
         return {"carried_over": True, "made_by_run": outcome.facts["run_id"]}
-    return {"seconds": outcome.seconds, "attempts": outcome.attempts}
+    return {"seconds": outcome.seconds, "attempts": outcome.attempts, "peak_memory_mb": outcome.peak_memory_mb}
 
 
 def _shown_details(details: dict[str, Any]) -> dict[str, Any]:
@@ -107,19 +110,15 @@ def _shown_details(details: dict[str, Any]) -> dict[str, Any]:
 
 def _event(asset: str, partition: str, metadata: dict[str, Any], version: str | None, inputs: Mapping[str, str]) -> dg.AssetMaterialization:
     """Return an event with the versions by which Dagster tells what is out of date."""
-    tags = {_CODE_VERSION_TAG: CODE_VERSION} | ({_DATA_VERSION_TAG: version} if version else {})
-    tags |= {f"{_INPUT_VERSION_TAG}/{name}": value for name, value in inputs.items()}
-    # Without the inputs' place in the event log, which is not known before they are written, Dagster calls them new.
-    tags |= {f"{_INPUT_EVENT_TAG}/{name}": "NULL" for name in inputs}
-    return dg.AssetMaterialization(asset, partition=partition, metadata=metadata, tags=tags)
+    return dg.AssetMaterialization(asset, partition=partition, metadata=metadata, tags=version_tags(CODE_VERSION, version, inputs))
 
 
 def manifest_event(claim: Claim, bucket: str) -> dg.AssetMaterialization:
     """Return the event of a manifest that was claimed."""
     refused = sum(row.problem is not None for row in claim.rows)
     metadata: dict[str, Any] = {
-        "uri": s3_href(bucket, claim.manifest.key),
-        "now_at": s3_href(bucket, claim.outcome_key("processing")),
+        "uri": _address(bucket, claim.manifest.key),
+        "now_at": _address(bucket, claim.outcome_key("processing")),
         "rows": len(claim.rows),
         "refused_rows": refused,
         "batches": claim.batches,
@@ -140,7 +139,7 @@ def report_event(claim: Claim, bucket: str, totals: dict[str, Any], keys: dict[s
         totals: The sums over its rows.
         keys: The results that were written, by name.
     """
-    links = {name: object_link(bucket, key) for name, key in keys.items()}
+    links = {f"{name}_csv" if name in totals else name: object_link(bucket, key) for name, key in keys.items()}
     return dg.AssetMaterialization(
-        REPORT, partition=claim.id, metadata={**links, **totals, "manifest": s3_href(bucket, claim.manifest.key)}
+        REPORT, partition=claim.id, metadata={**links, **totals, "manifest": _address(bucket, claim.manifest.key)}
     )

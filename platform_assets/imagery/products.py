@@ -72,7 +72,7 @@ def make_products(
         with stages("preview"):
             view = survey(cog, facts, conversion.thumbnail_px)
             previews = tuple(_previews(made, facts, view, wanted, conversion))
-    cogs = (Made(Product.COG, str(cog), _COG_TYPE, _cog_details(source, cog, facts, conversion, checked)),)
+    cogs = (Made(Product.COG, str(cog), _COG_TYPE, _cog_details(facts, conversion, checked)),)
     return Result(facts, view.statistics, gcps, (cogs if Product.COG in wanted else ()) + previews)
 
 
@@ -88,12 +88,11 @@ def _previews(made: DatasetReader, facts: ImageFacts, view: Survey, wanted: froz
         yield Made(Product.THUMBNAIL, str(path), _JPEG_TYPE, {**details, "checks": ["thumbnail_not_blank"]})
 
 
-def _cog_details(source: Path, cog: Path, facts: ImageFacts, conversion: Conversion, checked: dict[str, Any]) -> dict[str, Any]:
+def _cog_details(facts: ImageFacts, conversion: Conversion, checked: dict[str, Any]) -> dict[str, Any]:
     details = {
         "width": facts.width,
         "height": facts.height,
         "profile": conversion.profile.value,
-        "compression_ratio": round(source.stat().st_size / cog.stat().st_size, 3),
         **checked,
         "checks": [*checked["checks"], "blocks_decodable"],
     }

@@ -1,5 +1,6 @@
 """A bucket in memory: what `platform_assets.common.store.Bucket` promises, and nothing else."""
 
+import builtins
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,12 @@ class MemoryBucket:
             keys = sorted((key for key in self._objects if key.startswith(prefix) and key.endswith(ending)), key=str.encode)
             refs = [self._objects[key].ref for key in keys if key.encode() > start_after.encode()]
         yield from refs
+
+    def level(self, prefix: str) -> tuple[builtins.list[str], builtins.list[ObjectRef]]:
+        refs = list(self.list(prefix))
+        objects = [ref for ref in refs if "/" not in ref.key.removeprefix(prefix)]
+        folders = {prefix + ref.key.removeprefix(prefix).split("/")[0] + "/" for ref in refs if ref not in objects}
+        return sorted(folders), objects
 
     def stat(self, key: str) -> ObjectRef | None:
         with self._lock:

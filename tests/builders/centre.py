@@ -13,7 +13,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from platform_assets.common.keys import partition_key
-from platform_assets.definitions import build_definitions, image_archive
+from platform_assets.definitions import build_definitions, image_archive, safe_archive
 from platform_assets.imagery import naming
 from platform_assets.imagery.claim import Records
 from platform_assets.imagery.intake import Intake
@@ -33,16 +33,22 @@ class Centre:
         settings: Its settings.
         instance: Its Dagster instance.
         dask: Address of its Dask scheduler.
+        sensor: The sensor that `tick` evaluates.
     """
 
     server: S3Server
     settings: Settings
     instance: DagsterInstance
     dask: str
+    sensor: str = "image_manifests"
     cursor: str | None = None
     dropped_at: str = ""
     requested: list[dg.RunRequest] = field(default_factory=list)
     run_keys: set[str | None] = field(default_factory=set)
+
+    @property
+    def job(self) -> str:
+        return "l1b_batch" if self.sensor == "sentinel_1_safes" else "image_batch"
 
     @property
     def source(self) -> S3Bucket:
@@ -72,7 +78,7 @@ class Centre:
     def lose(self, request: dg.RunRequest) -> None:
         """Leave a requested run in the state that a killed run worker ends in."""
         self.requested.remove(request)
-        job = self.definitions.resolve_job_def("image_batch")
+        job = self.definitions.resolve_job_def(self.job)
         run = self.instance.create_run_for_job(job, run_config=request.run_config, tags=request.tags)
         self.instance.report_run_failed(run)
 
@@ -95,9 +101,8 @@ class Centre:
 
     def tick(self) -> dg.SensorResult | dg.SkipReason:
         """Evaluate the sensor once and remember what it requested and where it was; like the daemon, take each run key once."""
-        [sensor] = self.definitions.sensors or []
-        assert isinstance(sensor, dg.SensorDefinition)
-        resources = {"archive": image_archive(self.settings)}
+        sensor = self.definitions.resolve_sensor_def(self.sensor)
+        resources = {"archive": image_archive(self.settings), "safe_archive": safe_archive(self.settings)}
         with dg.build_sensor_context(self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources) as context:
             data = sensor.evaluate_tick(context)
         self.cursor = data.cursor
@@ -108,7 +113,7 @@ class Centre:
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         """Execute a requested run in this process."""
-        job = self.definitions.resolve_job_def("image_batch")
+        job = self.definitions.resolve_job_def(self.job)
         return job.execute_in_process(run_config=request.run_config, tags=request.tags, instance=self.instance, raise_on_error=False)
 
     def run_requested(self) -> list[dg.ExecuteInProcessResult]:

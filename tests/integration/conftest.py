@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from resources.local_dask import local_dask
 from resources.object_store import S3Bucket
 from tests.builders.platform import Up, platform
 from tests.builders.postgres import PostgresServer, postgres, postgres_programs
@@ -56,6 +57,12 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.fail("PostgreSQL is not installed; on Debian: apt-get install postgresql")
     with postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def dask_address() -> Iterator[str]:
+    with local_dask(2) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

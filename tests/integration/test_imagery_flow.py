@@ -14,20 +14,13 @@ from dagster import DagsterInstance
 from rasterio.transform import from_origin
 
 from platform_assets.cli.deployment import Deployment
-from platform_assets.cli.manifests import drop_failed, newest_report
+from platform_assets.cli.manifests import drop_failed
 from platform_assets.common.values import Failure, Outcome, State
 from platform_assets.imagery.claim import Claim
 from platform_assets.imagery.settle import settle
-from resources.local_dask import local_dask
 from resources.settings import Settings, load
 from tests.builders.centre import Centre
 from tests.builders.servers import ACCESS_KEY, SECRET_KEY, S3Server
-
-
-@pytest.fixture(scope="module")
-def dask_address() -> Iterator[str]:
-    with local_dask(2) as address:
-        yield address
 
 
 @pytest.fixture
@@ -296,7 +289,7 @@ def test_a_retry_of_one_class_tries_exactly_those_rows(impatient: Centre, tmp_pa
     impatient.convert("x_raw.csv", [("bad.tif", 3), ("late.tif", 1)])
     deployment = Deployment(impatient.settings, impatient.server.connection)
     impatient.put({"late.tif": image(tmp_path / "late.tif", 1)})
-    assert drop_failed(deployment, newest_report(deployment, "x_raw.csv"), "missing_input") == 1
+    assert drop_failed(deployment, "x_raw.csv", "missing_input") == 1
     impatient.tick()
     impatient.run_requested()
     assert impatient.report("x_raw.csv").states == {"late.tif": "done"}
