@@ -15,7 +15,7 @@ from platform_assets.common.errors import MissingInput
 from platform_assets.common.values import Outcome
 from platform_assets.execution.record import failure_observation
 from platform_assets.imagery.claim import Claim, Records
-from platform_assets.imagery.events import image_events, manifest_event
+from platform_assets.imagery.events import image_events, manifest_event, report_event
 from platform_assets.imagery.intake import Intake, Waiting
 from platform_assets.imagery.jobs import image_batch
 from platform_assets.imagery.model import Product
@@ -189,7 +189,10 @@ class Tick:
 
     def _settle(self, claim: Claim, plan: Plan) -> None:
         url = f"s3://{self._archive.output_bucket}/"
-        if settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url):
+        settled = settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url)
+        if settled and settled.first:
+            event = report_event(claim, self._archive.input_bucket, settled.report.totals, settled.keys)
+            self._context.instance.report_runless_asset_event(event)
             self._notes.append(f"settled {claim.manifest.key}" + (" with what there was" if plan.give_up else ""))
 
 

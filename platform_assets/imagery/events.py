@@ -12,6 +12,7 @@ from platform_assets.common.values import Outcome, State
 from platform_assets.execution.versions import version_tags
 from platform_assets.imagery.claim import Claim
 from platform_assets.imagery.model import ImageJob, Product
+from platform_assets.imagery.report import Totals
 from platform_assets.imagery.specs import ITEM, MANIFEST, RAW, REPORT
 from platform_assets.imagery.stac import CODE_VERSION
 
@@ -130,7 +131,7 @@ def manifest_event(claim: Claim, bucket: str) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(MANIFEST, partition=claim.id, metadata=metadata)
 
 
-def report_event(claim: Claim, bucket: str, totals: dict[str, Any], keys: dict[str, str]) -> dg.AssetMaterialization:
+def report_event(claim: Claim, bucket: str, totals: Totals, keys: dict[str, str]) -> dg.AssetMaterialization:
     """Return the event of a manifest that is settled.
 
     Args:
@@ -139,7 +140,12 @@ def report_event(claim: Claim, bucket: str, totals: dict[str, Any], keys: dict[s
         totals: The sums over its rows.
         keys: The results that were written, by name.
     """
-    links = {f"{name}_csv" if name in totals else name: object_link(bucket, key) for name, key in keys.items()}
-    return dg.AssetMaterialization(
-        REPORT, partition=claim.id, metadata={**links, **totals, "manifest": _address(bucket, claim.manifest.key)}
-    )
+    links = {name if "report" in name else f"{name}_csv": object_link(bucket, key) for name, key in keys.items()}
+    sums = {"rows": totals.rows, "converted": totals.done, "found_done": totals.carried_over, "failed": totals.failed}
+    metadata: dict[str, Any] = {
+        **links,
+        **sums,
+        "images_per_minute": totals.images_per_minute,
+        "manifest": _address(bucket, claim.manifest.key),
+    }
+    return dg.AssetMaterialization(REPORT, partition=claim.id, metadata=metadata)

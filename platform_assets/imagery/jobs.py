@@ -95,8 +95,6 @@ def _settle(context: dg.OpExecutionContext, archive: ImageArchive, records: Reco
     settled = settle(archive.source, records, claim, now_s=time.time(), products_url=url, again=again)
     if settled is None:
         return
-    totals = settled.report.totals
-    sums = {"rows": totals.rows, "converted": totals.done, "found_done": totals.carried_over, "failed": totals.failed}
-    context.log.info(f"{claim.manifest.key} is settled: {sums}; report {settled.keys['report']}")
+    context.log.info(f"{claim.manifest.key} is settled; report {settled.keys['report']}")
     if settled.first:
-        context.log_event(report_event(claim, archive.input_bucket, {**sums, "images_per_minute": totals.images_per_minute}, settled.keys))
+        context.log_event(report_event(claim, archive.input_bucket, settled.report.totals, settled.keys))

@@ -165,10 +165,12 @@ def second_daemon(site: Site) -> Iterator["subprocess.Popen[bytes]"]:
         process = subprocess.Popen(
             first.cmdline(), env=first.environ(), cwd=first.cwd(), stdout=output, stderr=output, start_new_session=True
         )
-    wait_for(lambda: b"Checking for new runs for sensor" in log.read_bytes(), "first tick of the second daemon")
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        wait_for(lambda: b"Checking for new runs for sensor" in log.read_bytes(), "first tick of the second daemon", 120)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_two_daemons_and_a_manifest_that_is_dropped_twice_convert_each_image_once(site, second_daemon, batch):

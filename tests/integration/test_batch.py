@@ -110,7 +110,8 @@ def test_killed_workers_cost_no_outcome(client: Client, tmp_path: Path) -> None:
     def kill() -> None:
         while not done.wait(1.0):
             pids = list(client.run(os.getpid).values())
-            os.kill(pids[0], signal.SIGKILL)
+            if pids:
+                os.kill(pids[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
