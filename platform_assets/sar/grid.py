@@ -12,9 +12,7 @@ from numpy.polynomial.polynomial import polyder, polygrid2d, polyvander2d
 from numpy.typing import NDArray
 
 from platform_assets.common.errors import LimitExceeded, PermanentError
-from platform_assets.sar.annotation import AzimuthNoise, Channel, Product, Table
-
-Floats = NDArray[np.float64]
+from platform_assets.sar.annotation import AzimuthNoise, Channel, Floats, Product, Table
 
 _MOST_CELLS = 12_000_000
 """More do not fit into a worker's memory: about 100 bytes a cell."""
@@ -82,7 +80,8 @@ def along(x: Floats, values: Floats, wanted: Floats) -> Floats:
     before = np.clip(np.searchsorted(x, wanted, side="right") - 1, 0, len(x) - 2)
     share = np.clip((wanted - x[before]) / (x[before + 1] - x[before]), 0.0, 1.0)
     share = share.reshape(-1, *[1] * (values.ndim - 1))
-    return values[before] * (1 - share) + values[before + 1] * share
+    found: Floats = values[before] * (1 - share) + values[before + 1] * share
+    return found
 
 
 def wrapped(longitude: Floats) -> Floats:
@@ -98,7 +97,8 @@ def heading(geolocation: Mapping[str, Table], grid: Grid) -> Floats:
     """
     latitude = geolocation["latitude"]
     towards_east, towards_north = (_slope_along_lines(geolocation[name], grid) for name in ("longitude", "latitude"))
-    return np.degrees(np.arctan2(towards_east * np.cos(np.radians(at(latitude, grid))), towards_north))
+    direction: Floats = np.degrees(np.arctan2(towards_east * np.cos(np.radians(at(latitude, grid))), towards_north))
+    return direction
 
 
 def _slope_along_lines(table: Table, grid: Grid) -> Floats:
@@ -111,7 +111,8 @@ def _slope_along_lines(table: Table, grid: Grid) -> Floats:
 
 def _unit(axis: Floats, centres: Floats) -> Floats:
     """Scale an axis to -1 ... 1, where polynomials are well conditioned."""
-    return 2 * (centres - axis[0]) / (axis[-1] - axis[0]) - 1
+    unit: Floats = 2 * (centres - axis[0]) / (axis[-1] - axis[0]) - 1
+    return unit
 
 
 def noise(channel: Channel, grid: Grid) -> Floats:

@@ -19,8 +19,8 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 
 from platform_assets.common.errors import ConfigurationError
-from platform_assets.sar.annotation import Table
-from platform_assets.sar.grid import Floats, Grid, wrapped
+from platform_assets.sar.annotation import Floats, Table
+from platform_assets.sar.grid import Grid, wrapped
 
 _TILE_DEG = 10
 _UNIT_DEG = 1e-4
@@ -112,7 +112,7 @@ class _ToImage:
         found = rough
         for _ in range(_ITERATIONS):
             found = rough + self._correction(found)
-        return found[:, ::-1]
+        return np.flip(found, axis=1)
 
     def _correction(self, pixels: Floats) -> Floats:
         weights, places = [], []
@@ -122,7 +122,9 @@ class _ToImage:
             places.append(before)
         (i, j), (u, v) = places, weights
         rest = self._rest
-        return (rest[i, j] * (1 - v) + rest[i, j + 1] * v) * (1 - u) + (rest[i + 1, j] * (1 - v) + rest[i + 1, j + 1] * v) * u
+        first, second = (rest[k, j] * (1 - v) + rest[k, j + 1] * v for k in (i, i + 1))
+        correction: Floats = first * (1 - u) + second * u
+        return correction
 
 
 @lru_cache(maxsize=64)
@@ -169,7 +171,8 @@ def _unpacked(packed: dict[str, NDArray[Any]], index: int) -> Iterable[Any]:
     rings = packed["of_polygon"][polygons.start : polygons.stop + 1]
     points = packed["of_ring"][rings[0] : rings[-1] + 1]
     offsets = (points - points[0], rings - rings[0])
-    return shapely.from_ragged_array(shapely.GeometryType.POLYGON, packed["points"][points[0] : points[-1]], offsets)
+    found: Iterable[Any] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, packed["points"][points[0] : points[-1]], offsets)
+    return found
 
 
 def pack(source: Path, target: Path) -> None:

@@ -214,7 +214,12 @@ def short_path(path: str) -> str:
 
 def collection_id(product: ProductName) -> str:
     """Return the collection of what is made of a product: one a mode, such as `sentinel-1-iw-grd-l1b`."""
-    return f"sentinel-1-{product.instrument_mode}-{product.product_type}-l1b".lower()
+    return mode_collection_id(product.instrument_mode)
+
+
+def mode_collection_id(mode: str) -> str:
+    """Return the collection of an instrument mode: `IW`, `EW` or `SM`."""
+    return f"sentinel-1-{mode}-grd-l1b".lower()
 
 
 def item_folder(product: ProductName) -> str:

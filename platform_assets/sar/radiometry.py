@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platform_assets.sar.annotation import Channel
-from platform_assets.sar.grid import Floats, Grid, at, noise
+from platform_assets.sar.annotation import Channel, Floats
+from platform_assets.sar.grid import Grid, at, noise
 
 _KINDS = (("sigma0", "nesz"), ("gamma0", "negz"))
 

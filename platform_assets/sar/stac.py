@@ -47,7 +47,7 @@ _CENTER_FREQUENCY_GHZ = 5.405
 _ROLES = {L1B: ["data"], QUICKLOOK: ["overview", "visual"]}
 _TITLES = {L1B: "L1B", QUICKLOOK: "Quicklook"}
 _TIMELINESS = {"NRT-10m": "PT10M", "NRT-1h": "PT1H", "NRT-3h": "PT3H", "Fast-24h": "PT24H"}
-_MODES = {"IW": "Interferometric Wide swath", "EW": "Extra Wide swath", "SM": "Stripmap"}
+MODES = {"IW": "Interferometric Wide swath", "EW": "Extra Wide swath", "SM": "Stripmap"}
 _COPERNICUS = {
     "name": "European Union/ESA/Copernicus",
     "roles": ["producer", "licensor"],
@@ -151,15 +151,19 @@ class ItemFacts(TypedDict):
 
 def l1b_collection(product: ProductName) -> stac.CollectionInfo:
     """Return the collection that a product's item belongs to: one a mode and level."""
-    mode = _MODES.get(product.instrument_mode, product.instrument_mode)
+    return collection(product.instrument_mode)
+
+
+def collection(mode: str) -> stac.CollectionInfo:
+    """Return the collection of an instrument mode: `IW`, `EW` or `SM`."""
     return stac.CollectionInfo(
-        id=naming.collection_id(product),
-        title=f"Sentinel-1 {product.instrument_mode} {product.product_type} L1B",
+        id=naming.mode_collection_id(mode),
+        title=f"Sentinel-1 {mode} GRD L1B",
         description=(
-            f"Sentinel-1 {mode} ground range detected products, calibrated and denoised, averaged to a coarse grid that keeps the "
-            "geometry of the swath, as CF NetCDF."
+            f"Sentinel-1 {MODES.get(mode, mode)} ground range detected products, calibrated and denoised, averaged to a coarse grid that "
+            "keeps the geometry of the swath, as CF NetCDF."
         ),
-        keywords=("Sentinel-1", "SAR", "sigma nought", product.instrument_mode, "L1B"),
+        keywords=("Sentinel-1", "SAR", "sigma nought", mode, "L1B"),
         providers=(_COPERNICUS,),
     )
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -19,6 +19,8 @@ _ARGUMENTS = (
     "--disable-sync",
 )
 _PATIENCE_MS = 60_000
+
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @contextmanager
@@ -56,6 +58,21 @@ def another_site(host: str) -> Iterator[str]:
 def origin(url: str) -> str:
     """Return where an address is: scheme, host and port."""
     return "{0.scheme}://{0.netloc}".format(urlsplit(url))
+
+
+def open_partition(page: Page, asset: str, partition: str) -> None:
+    """Choose a partition in the list of an asset's partitions."""
+    page.goto(f"{origin(page.url)}/assets/{asset}?view=partitions")
+    page.get_by_placeholder("Filter by name").fill(partition)
+    page.get_by_text(partition, exact=True).first.click()
+    expect(page.get_by_role("button", name="View all historical events")).to_be_enabled()
+
+
+def metadata(page: Page) -> dict[str, str]:
+    """What the page shows of a partition, by its labels."""
+    expect(page.get_by_role("cell", name="object", exact=True)).to_be_visible()
+    rows = page.locator("tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))")
+    return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 class _EmptyPage(BaseHTTPRequestHandler):

@@ -213,7 +213,7 @@ mgr modules =
 [osd]
 osd data = {self.folder}/osd
 osd class dir = {_class_folder()}
-bluestore block size = 10737418240
+bluestore block size = 68719476736
 bluestore block create = true
 osd objectstore = bluestore
 bluestore cache size = 134217728

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 from platform_assets.common.keys import partition_key
-from tests.builders.browser import another_site, browser, complaints, origin, profile
+from tests.builders.browser import another_site, browser, complaints, metadata, open_partition, profile
 from tests.builders.noise import noise_image
 from tests.builders.platform import TOKEN
 from tests.builders.servers import wait_for
@@ -68,19 +68,9 @@ def user(chromium: Browser, site: Site) -> Iterator[Page]:
         assert [complaint for complaint in found if "/favicon.ico" not in complaint] == []
 
 
-def open_partition(page: Page, asset: str, key: str) -> None:
+def open_image(page: Page, asset: str, key: str) -> None:
     """Choose an image in the list of an asset's partitions."""
-    page.goto(f"{origin(page.url)}/assets/{asset}?view=partitions")
-    page.get_by_placeholder("Filter by name").fill(partition_key(key))
-    page.get_by_text(partition_key(key), exact=True).first.click()
-    expect(page.get_by_role("button", name="View all historical events")).to_be_enabled()
-
-
-def metadata(page: Page) -> dict[str, str]:
-    """What the page shows of a partition, by its labels."""
-    expect(page.get_by_role("cell", name="object", exact=True)).to_be_visible()
-    rows = page.locator("tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))")
-    return {row[0]: row[1] for row in rows if len(row) > 1}
+    open_partition(page, asset, partition_key(key))
 
 
 def product_link(page: Page) -> Locator:
@@ -105,7 +95,7 @@ def test_the_graph_shows_every_asset_and_what_it_is_made_from(site, user):
 
 
 def test_the_partition_of_a_converted_image_shows_its_thumbnail(site, user):
-    open_partition(user, "thumbnail", GOOD)
+    open_image(user, "thumbnail", GOOD)
     user.get_by_text("[Show Markdown]").click()
     image = user.get_by_role("dialog").get_by_role("img", name="thumbnail")
     expect(image).to_be_visible()
@@ -113,7 +103,7 @@ def test_the_partition_of_a_converted_image_shows_its_thumbnail(site, user):
 
 
 def test_the_partition_of_a_converted_image_shows_what_was_made_and_how_fast(site, user):
-    open_partition(user, "cog", GOOD)
+    open_image(user, "cog", GOOD)
     expect(user.get_by_text("Materialized", exact=True)).to_be_visible()
     shown, cog = metadata(user), read(site, GOOD)
     assert shown["object"] == f"/objects/products/{quote(GOOD)}"
@@ -125,7 +115,7 @@ def test_the_partition_of_a_converted_image_shows_what_was_made_and_how_fast(sit
 
 
 def test_the_link_of_a_jpeg_opens_it(site, user):
-    open_partition(user, "jpeg", GOOD)
+    open_image(user, "jpeg", GOOD)
     with user.expect_popup() as opened:
         product_link(user).click()
     image = opened.value.locator("img")
@@ -134,7 +124,7 @@ def test_the_link_of_a_jpeg_opens_it(site, user):
 
 
 def test_the_link_of_a_cog_downloads_it(site, user):
-    open_partition(user, "cog", GOOD)
+    open_image(user, "cog", GOOD)
     with user.expect_download() as download:
         product_link(user).click()
     assert Path(download.value.path()).read_bytes() == read(site, GOOD)
@@ -154,7 +144,7 @@ def test_the_link_of_a_report_opens_it_with_its_images(site, user):
 
 
 def test_the_reason_of_a_failure_is_some_clicks_away(site, user):
-    open_partition(user, "cog", BAD)
+    open_image(user, "cog", BAD)
     expect(user.get_by_text("failed, and did not materialize this asset")).to_be_visible()
     user.get_by_role("button", name="View all historical events").click()
     dialog = user.get_by_role("dialog")
@@ -186,7 +176,7 @@ def test_a_backfill_of_some_images_is_launched_by_clicking(site, user):
         lambda: all(site.statuses(asset)[key] == "materialized" for asset in PRODUCTS for key in partitions), "end of the backfill", 150
     )
     for key in chosen:
-        open_partition(user, "image_item", key)
+        open_image(user, "image_item", key)
         expect(user.get_by_text("Materialized", exact=True)).to_be_visible()
         assert user.request.get(site.up.url + metadata(user)["object"]).ok
     assert site.statuses("cog")[partition_key(left)] == "unmaterialized"
