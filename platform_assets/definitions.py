@@ -1,6 +1,7 @@
 """The composition root: the only module that imports every room."""
 
 import warnings
+from typing import Any
 
 import dagster as dg
 
@@ -10,8 +11,9 @@ from platform_assets.imagery.specs import image_manifest, manifest_report, raw_i
 from platform_assets.sar.assets import sar
 from platform_assets.sar.jobs import l1b_batch
 from platform_assets.sar.specs import safe
+from resources.archive import Archive, ObjectStore
 from resources.dask_cluster import DaskCluster
-from resources.image_archive import ImageArchive, ObjectStore
+from resources.image_archive import ImageArchive
 from resources.safe_archive import SafeArchive
 from resources.settings import Settings, load
 from sensors.manifests import manifest_sensor
@@ -46,16 +48,11 @@ def build_definitions(settings: Settings, resources: dict[str, object] | None = 
 def image_archive(settings: Settings) -> ImageArchive:
     """Return the imagery domain's view of a deployment."""
     return ImageArchive(
-        store=ObjectStore(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region or None),
-        input_bucket=settings.input_bucket,
+        **_archive(settings),
         input_prefix=settings.input_prefix,
-        output_bucket=settings.output_bucket,
-        output_prefix=settings.output_prefix,
         manifest_pattern=settings.manifest_pattern,
         manifest_grace_s=settings.manifest_grace_s,
         manifest_bytes=settings.manifest_bytes,
-        batch_rows=settings.batch_rows,
-        batch_attempts=settings.batch_attempts,
         profile=settings.profile.value,
         overview_resampling=settings.overview_resampling,
         jpeg_quality=settings.jpeg_quality,
@@ -68,32 +65,25 @@ def image_archive(settings: Settings) -> ImageArchive:
             "block_bytes": settings.max_block_bytes,
             "expansion": settings.max_expansion,
         },
-        item_time_limit_s=settings.item_time_limit_s,
-        item_memory_mb=settings.item_memory_mb,
-        item_alone_memory_mb=settings.item_alone_memory_mb,
-        item_attempts=settings.item_attempts,
     )
 
 
 def safe_archive(settings: Settings) -> SafeArchive:
     """Return the sar domain's view of a deployment."""
     return SafeArchive(
-        store=ObjectStore(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region or None),
-        input_bucket=settings.input_bucket,
+        **_archive(settings),
         safe_prefix=settings.safe_prefix,
-        output_bucket=settings.output_bucket,
-        output_prefix=settings.output_prefix,
-        batch_rows=settings.batch_rows,
-        batch_attempts=settings.batch_attempts,
         resolution_m=settings.sar_resolution_m,
         process=settings.sar_process,
         options=settings.sar_options,
         land=settings.sar_land,
-        item_time_limit_s=settings.item_time_limit_s,
-        item_memory_mb=settings.item_memory_mb,
-        item_alone_memory_mb=settings.item_alone_memory_mb,
-        item_attempts=settings.item_attempts,
     )
+
+
+def _archive(settings: Settings) -> dict[str, Any]:
+    """Return what every domain's view of a deployment has in common."""
+    store = ObjectStore(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.s3_region or None)
+    return {"store": store} | {name: getattr(settings, name) for name in Archive.model_fields if name in type(settings).model_fields}
 
 
 def dask_cluster(settings: Settings) -> DaskCluster:

@@ -1,16 +1,12 @@
 """The sensor of manifests: claims what was dropped, requests a run a batch, and finds again what was interrupted."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from uuid import uuid4
 
 import dagster as dg
 
-from platform_assets.common import lease
 from platform_assets.common.errors import MissingInput
 from platform_assets.common.values import Outcome
 from platform_assets.execution.record import failure_observation
@@ -25,13 +21,12 @@ from platform_assets.imagery.settle import given_up, refused, settle
 from platform_assets.imagery.specs import ITEM, MANIFEST
 from resources.image_archive import ImageArchive
 from resources.instance import BATCH_TAG
-from resources.object_store import check_conditional_writes
+from sensors.alone import alone
 from sensors.decisions import Plan, next_steps
 from sensors.runs import ATTEMPT_TAG, batch_runs
 
 MANIFEST_TAG = "groundtrack/manifest"
 
-_LEASE_S = 150.0
 _BUDGET_S = 60.0
 _MOST_REQUESTS = 50
 _MOST_NAMED = 20
@@ -52,17 +47,10 @@ def manifest_sensor(interval_s: int) -> dg.SensorDefinition:
         description="Claims manifests under the input prefix, waits for their images, and requests a run for every batch of rows.",
     )
     def image_manifests(context: dg.SensorEvaluationContext, archive: ImageArchive) -> dg.SensorResult | dg.SkipReason:
-        check_conditional_writes(archive.target, archive.output_prefix)
-        records = Records(archive.target, archive.output_prefix)
-        holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
-        key = f"{archive.output_prefix}_groundtrack/sensors/image_manifests.json"
-        held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time())
-        if held is None:
-            return dg.SkipReason("another sensor looks at this bucket right now")
-        try:
-            return Tick(context, archive, records).run()
-        finally:
-            held.release({})
+        with alone(archive, "image_manifests") as first:
+            if not first:
+                return dg.SkipReason("another sensor looks at this bucket right now")
+            return Tick(context, archive, Records(archive.target, archive.output_prefix)).run()
 
     return image_manifests
 

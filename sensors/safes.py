@@ -1,16 +1,12 @@
 """The sensor of Sentinel-1 products: claims those that are whole, requests a run for them, finds again what was interrupted."""
 
 import json
-import os
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
 import dagster as dg
 
-from platform_assets.common import lease
 from platform_assets.common.values import Failure, Outcome, State
 from platform_assets.execution.record import failure_observation
 from platform_assets.sar.claim import SafeBatch, SafeRecords
@@ -23,14 +19,13 @@ from platform_assets.sar.pipeline import Workshop, find_done, publish_catalogue,
 from platform_assets.sar.report import settle
 from platform_assets.sar.specs import ITEM, PRODUCT_KEYS, SAFE
 from resources.instance import BATCH_TAG
-from resources.object_store import check_conditional_writes
 from resources.safe_archive import SafeArchive
+from sensors.alone import alone
 from sensors.decisions import next_steps
 from sensors.runs import ATTEMPT_TAG, batch_runs
 
 SAFES_TAG = "groundtrack/safes"
 
-_LEASE_S = 150.0
 _BUDGET_S = 45.0
 _LOOKS = 16
 """Products looked at together: each costs a listing and, the first time, its manifest."""
@@ -50,17 +45,10 @@ def safe_sensor(interval_s: int) -> dg.SensorDefinition:
         description="Claims Sentinel-1 products under the SAFE prefix as soon as they are whole, and requests a run for them.",
     )
     def sentinel_1_safes(context: dg.SensorEvaluationContext, safe_archive: SafeArchive) -> dg.SensorResult:
-        check_conditional_writes(safe_archive.target, safe_archive.output_prefix)
-        records = SafeRecords(safe_archive.target, safe_archive.output_prefix)
-        holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
-        key = f"{safe_archive.output_prefix}_groundtrack/sensors/sentinel_1_safes.json"
-        held = lease.acquire(safe_archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time())
-        if held is None:
-            return dg.SensorResult(skip_reason="another sensor looks at this bucket right now", cursor=context.cursor)
-        try:
-            return Tick(context, safe_archive, records).run()
-        finally:
-            held.release({})
+        with alone(safe_archive, "sentinel_1_safes") as first:
+            if not first:
+                return dg.SensorResult(skip_reason="another sensor looks at this bucket right now", cursor=context.cursor)
+            return Tick(context, safe_archive, SafeRecords(safe_archive.target, safe_archive.output_prefix)).run()
 
     return sentinel_1_safes
 

@@ -21,7 +21,7 @@ from platform_assets.common.stages import Stages
 from platform_assets.common.values import Outcome, State, Work
 from platform_assets.execution import progress as counts
 from platform_assets.execution.batch import Batch, BatchOptions, Reporting
-from platform_assets.execution.worker import Limits
+from platform_assets.execution.run import batch_options
 from platform_assets.sar.local import LocalJob, LocalShop, is_done, process_local
 from platform_assets.sar.naming import SAFE_SUFFIX, locate
 from platform_assets.sar.options import L1bOptions, OwnProcess, Processing
@@ -84,7 +84,7 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     began = datetime.now(UTC)
     before = [Outcome(job.out, State.CARRIED_OVER) for job in jobs.values() if Path(job.safe).exists() and is_done(shop, job)]
     left = [job for out_file, job in jobs.items() if out_file not in {outcome.key for outcome in before}]
-    outcomes = before + (_run(_cluster(settings, cluster, workers), shop, left, _batch_options(settings)) if left else [])
+    outcomes = before + (_run(_cluster(settings, cluster, workers), shop, left, batch_options(settings, group_items=1)) if left else [])
     rows = [_row(jobs[outcome.key], outcome) for outcome in outcomes]
     summary = _write_summary(out, began, rows)
     failed = sum(outcome.state is State.FAILED for outcome in outcomes)
@@ -166,14 +166,6 @@ def _cluster(settings: Settings, cluster: str | None, workers: int | None) -> Da
         workers=workers or settings.dask_workers,
         maximum=settings.dask_maximum,
         options=settings.dask_options,
-    )
-
-
-def _batch_options(settings: Settings) -> BatchOptions:
-    return BatchOptions(
-        limits=Limits(settings.item_time_limit_s, settings.item_memory_mb * 1_000_000),
-        alone_memory_bytes=settings.item_alone_memory_mb * 1_000_000,
-        group_items=1,
     )
 
 

@@ -8,9 +8,10 @@ import dagster as dg
 
 from platform_assets.common.values import Outcome, State, Work
 from platform_assets.execution.batch import Batch, BatchOptions, Reporting
+from platform_assets.execution.plan import RetryPolicy
 from platform_assets.execution.progress import Progress
 from platform_assets.execution.record import Recorder
-from platform_assets.execution.worker import ItemTask
+from platform_assets.execution.worker import ItemTask, Limits
 
 PROGRESS_TAG = "groundtrack/progress"
 DASHBOARD_TAG = "groundtrack/dask_dashboard"
@@ -24,6 +25,41 @@ class ClientSource(Protocol):
 
     def client(self) -> Any:
         """Return a context manager that yields a connected client."""
+
+
+class ItemShare(Protocol):
+    """What a deployment grants each item: `resources.archive.Archive`."""
+
+    @property
+    def item_time_limit_s(self) -> float:
+        """Longest one item may take."""
+
+    @property
+    def item_memory_mb(self) -> int:
+        """Memory of a worker while it works on one item; 0 for no limit."""
+
+    @property
+    def item_alone_memory_mb(self) -> int:
+        """The same for an item that is tried again, alone."""
+
+    @property
+    def item_attempts(self) -> int:
+        """How often an item is tried when what failed may pass."""
+
+
+def batch_options(share: ItemShare, *, group_items: int = 64) -> BatchOptions:
+    """Return how a batch runs.
+
+    Args:
+        share: What each item may use.
+        group_items: Items in one Dask task at most.
+    """
+    return BatchOptions(
+        retry=RetryPolicy(attempts=share.item_attempts),
+        limits=Limits(share.item_time_limit_s, share.item_memory_mb * 1_000_000),
+        alone_memory_bytes=share.item_alone_memory_mb * 1_000_000,
+        group_items=group_items,
+    )
 
 
 class ItemRun:

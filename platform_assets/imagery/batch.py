@@ -9,12 +9,9 @@ from pydantic import Field
 
 from platform_assets.common.errors import ConfigurationError
 from platform_assets.common.values import Outcome
-from platform_assets.execution.batch import BatchOptions
-from platform_assets.execution.plan import RetryPolicy
 from platform_assets.execution.progress import Progress
 from platform_assets.execution.record import Recorder, shown_as_materialized
-from platform_assets.execution.run import ItemRun
-from platform_assets.execution.worker import Limits as ItemLimits
+from platform_assets.execution.run import ItemRun, batch_options
 from platform_assets.imagery import checks
 from platform_assets.imagery.events import image_events, raw_events
 from platform_assets.imagery.model import RESAMPLINGS, Conversion, ImageJob, Product, Profile
@@ -103,7 +100,7 @@ def run_batch(context: Context, archive: ImageArchive, dask: DaskCluster, order:
         source, target = archive.buckets_for_workers()
         return replace(here, source=source, target=target)
 
-    run.work(dask, works, convert_image, travelling, options(archive))
+    run.work(dask, works, convert_image, travelling, batch_options(archive))
     publish_catalogue(here, run.outcomes)
     for evaluation in checks.evaluations(run.outcomes, order.assets):
         context.log_event(evaluation)  # type: ignore[arg-type]  # Dagster's annotation forgets it, its code does not
@@ -121,12 +118,3 @@ def _whole(outcome: Outcome) -> Outcome:
 
 def _without_thumbnail(outcome: Outcome) -> Outcome:
     return replace(outcome, facts={name: value for name, value in outcome.facts.items() if name != "thumbnail"})
-
-
-def options(archive: ImageArchive) -> BatchOptions:
-    """Return how a batch of images runs."""
-    return BatchOptions(
-        retry=RetryPolicy(attempts=archive.item_attempts),
-        limits=ItemLimits(archive.item_time_limit_s, archive.item_memory_mb * 1_000_000),
-        alone_memory_bytes=archive.item_alone_memory_mb * 1_000_000,
-    )

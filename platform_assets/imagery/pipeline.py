@@ -17,18 +17,17 @@ from typing import Any
 from platform_assets.catalog.static import Extent, publish_folders
 from platform_assets.common.errors import Conflict, MissingInput
 from platform_assets.common.keys import partition_key, shown
-from platform_assets.common.provenance import multihash_sha256
+from platform_assets.common.published import SOURCE_METADATA, PublishedAsset, is_there, publish
 from platform_assets.common.stac import to_json
 from platform_assets.common.stages import Stages
 from platform_assets.common.store import Bucket
-from platform_assets.common.values import ObjectRef, Outcome, State, Work
+from platform_assets.common.values import Outcome, State, Work
 from platform_assets.imagery import naming, stac
 from platform_assets.imagery.model import Conversion, ImageJob, Limits, Made, Product
 from platform_assets.imagery.preview import small_jpeg
 from platform_assets.imagery.products import Result, make_products
 
 _ITEM_BYTES = 16 << 20
-_SOURCE_METADATA = "groundtrack-source"
 _PARALLEL = 16
 _NAME_BYTES = 200  # file systems end at 255, and products have longer suffixes
 # Measured on 2k to 10k photographs: 0.05 s an image and 1.7 s for 100 MB, of one core.
@@ -47,7 +46,6 @@ class Workshop:
         limits: What images may announce.
         wanted: The products that are asked for.
         run_id: The Dagster run.
-        scratch: A folder for temporary files on the worker; empty for the system's own.
     """
 
     source: Bucket
@@ -57,7 +55,6 @@ class Workshop:
     limits: Limits
     wanted: frozenset[Product]
     run_id: str
-    scratch: str = ""
 
 
 def work_of(job: ImageJob) -> Work:
@@ -81,7 +78,7 @@ def convert_image(shop: Workshop, job: ImageJob, stages: Stages) -> tuple[State,
         item = read_item(shop, job.source.key)
         if item and stac.is_done(item, job, shop.conversion, shop.wanted) and _products_are_there(shop.target, item, shop.prefix):
             return State.CARRIED_OVER, dict(stac.facts_from_item(item, naming.item_key(job.source.key, shop.prefix)))
-    with TemporaryDirectory(prefix="groundtrack-", dir=shop.scratch or None) as scratch:
+    with TemporaryDirectory(prefix="groundtrack-") as scratch:
         with stages("stage_in"):
             source, md5 = _stage_in(shop.source, job, Path(scratch))
         made = make_products(source, Path(scratch), job, shop.wanted, shop.conversion, shop.limits, stages)
@@ -104,7 +101,7 @@ def find_done(shop: Workshop, jobs: Sequence[ImageJob]) -> list[Outcome]:
     return [
         Outcome(partition_key(by_item[key].source.key), State.CARRIED_OVER, dict(fact))
         for key, fact in facts.items()
-        if all(_is_there(product, published.get(product["key"])) for product in fact["products"].values())
+        if all(is_there(product, published.get(product["key"])) for product in fact["products"].values())
     ]
 
 
@@ -132,11 +129,7 @@ def read_item(shop: Workshop, raw_key: str) -> dict[str, Any] | None:
 
 def _products_are_there(target: Bucket, item: dict[str, Any], prefix: str) -> bool:
     facts = stac.facts_from_item(item, naming.item_key(item["properties"]["groundtrack:source_key"], prefix))
-    return all(_is_there(product, target.stat(product["key"])) for product in facts["products"].values())
-
-
-def _is_there(product: stac.ProductFacts, ref: ObjectRef | None) -> bool:
-    return ref is not None and (ref.etag, ref.size_bytes) == (product["etag"], product["size_bytes"])
+    return all(is_there(product, target.stat(product["key"])) for product in facts["products"].values())
 
 
 def _stage_in(source: Bucket, job: ImageJob, scratch: Path) -> tuple[Path, str]:
@@ -150,21 +143,19 @@ def _stage_in(source: Bucket, job: ImageJob, scratch: Path) -> tuple[Path, str]:
     return path, source.download(job.source, path)
 
 
-def _publish(shop: Workshop, job: ImageJob, made: Made) -> stac.PublishedAsset:
+def _publish(shop: Workshop, job: ImageJob, made: Made) -> PublishedAsset:
     key = naming.product_key(job.source.key, made.product, shop.prefix)
-    owner, partition = (shop.target.metadata(key) or {}).get(_SOURCE_METADATA), partition_key(job.source.key)
+    owner, partition = (shop.target.metadata(key) or {}).get(SOURCE_METADATA), partition_key(job.source.key)
     if owner not in (None, partition):
         raise Conflict(f"{shown(key)} is a product of another image, {shown(owner or '')}: both have the same name", code="key_collision")
-    path = Path(made.path)
-    ref = shop.target.upload(path, key, content_type=made.media_type, metadata={_SOURCE_METADATA: partition})
-    return stac.PublishedAsset(key, ref.size_bytes, multihash_sha256(path), ref.etag, made.media_type, made.details)
+    return publish(shop.target, Path(made.path), key, made.media_type, made.details, partition)
 
 
 def _write_item(
     shop: Workshop,
     job: ImageJob,
     made: Result,
-    assets: dict[Product, stac.PublishedAsset],
+    assets: dict[Product, PublishedAsset],
     md5: str,
     previous: dict[str, Any] | None,
     stages: Stages,

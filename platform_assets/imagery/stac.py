@@ -8,15 +8,15 @@ import math
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pystac
 
 from platform_assets.common import stac
 from platform_assets.common.provenance import multihash_md5, parameters_digest, software
+from platform_assets.common.published import ProductFacts, PublishedAsset, product_facts
 from platform_assets.common.values import ObjectRef
 from platform_assets.imagery import naming
 from platform_assets.imagery.grid import Gcp, bands_fields, footprint_of, projection_fields, shape_fields
@@ -47,27 +47,6 @@ _OLDEST_PHOTOGRAPH = 1826
 _CRS_NAME = re.compile(r'\w+\["([^"]*)"')
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedAsset:
-    """A product in the output bucket.
-
-    Attributes:
-        key: Its object key.
-        size_bytes: Its size.
-        checksum: SHA-256 of its content as a multihash in hexadecimal.
-        etag: Its entity tag without quotes.
-        media_type: Its media type.
-        details: What is worth knowing of it, in JSON types; `width` and `height` when they are not the image's.
-    """
-
-    key: str
-    size_bytes: int
-    checksum: str
-    etag: str
-    media_type: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
 class SourceFacts(TypedDict):
     """The raw object."""
 
@@ -76,17 +55,6 @@ class SourceFacts(TypedDict):
     etag: str
     size_bytes: int
     md5: str
-
-
-class ProductFacts(TypedDict):
-    """A product in the output bucket; see `PublishedAsset`."""
-
-    key: str
-    size_bytes: int
-    checksum: str
-    etag: str
-    media_type: str
-    details: dict[str, Any]
 
 
 class ItemFacts(TypedDict):
@@ -228,7 +196,7 @@ def merged_assets(
     if previous and _is_current(previous.get("properties", {}), job, conversion):
         names = {product.value for product in Product}
         item_key = naming.item_key(job.source.key, prefix)
-        kept = {Product(name): _published(item_key, asset) for name, asset in previous.get("assets", {}).items() if name in names}
+        kept = {Product(name): PublishedAsset(**facts) for name, facts in product_facts(item_key, previous).items() if name in names}
     merged = kept | dict(assets)
     return {product: merged[product] for product in Product if product in merged}
 
@@ -242,7 +210,7 @@ def facts_from_item(item: Mapping[str, Any], item_key: str) -> ItemFacts:
     """
     properties = item["properties"]
     height, width = properties["proj:shape"]
-    products = {name: cast("ProductFacts", asdict(_published(item_key, asset))) for name, asset in item["assets"].items()}
+    products = product_facts(item_key, item)
     return ItemFacts(
         item_key=item_key,
         source=SourceFacts(
@@ -313,12 +281,7 @@ def _crs_name(properties: Mapping[str, Any]) -> str:
 
 
 def _asset(product: Product, asset: PublishedAsset, facts: ImageFacts, statistics: Sequence[BandStatistics], item_key: str) -> pystac.Asset:
-    fields: dict[str, Any] = {
-        "file:size": asset.size_bytes,
-        "file:checksum": asset.checksum,
-        "groundtrack:etag": asset.etag,
-        "groundtrack:details": dict(asset.details),
-    }
+    fields = asset.fields()
     if product is Product.COG:
         fields |= bands_fields(facts, statistics)
     fields |= shape_fields(facts, asset.details.get("width", facts.width), asset.details.get("height", facts.height))
@@ -328,17 +291,6 @@ def _asset(product: Product, asset: PublishedAsset, facts: ImageFacts, statistic
         media_type=asset.media_type,
         roles=list(_ROLES[product]),
         extra_fields=fields,
-    )
-
-
-def _published(item_key: str, asset: Mapping[str, Any]) -> PublishedAsset:
-    return PublishedAsset(
-        key=stac.referenced_key(item_key, asset["href"]),
-        size_bytes=asset["file:size"],
-        checksum=asset["file:checksum"],
-        etag=asset["groundtrack:etag"],
-        media_type=asset["type"],
-        details=asset["groundtrack:details"],
     )
 
 

@@ -8,12 +8,9 @@ from pydantic import Field
 
 from platform_assets.common.errors import ConfigurationError
 from platform_assets.common.values import Outcome
-from platform_assets.execution.batch import BatchOptions
-from platform_assets.execution.plan import RetryPolicy
 from platform_assets.execution.progress import Progress
 from platform_assets.execution.record import Recorder, shown_as_materialized
-from platform_assets.execution.run import ItemRun
-from platform_assets.execution.worker import Limits
+from platform_assets.execution.run import ItemRun, batch_options
 from platform_assets.sar import checks
 from platform_assets.sar.events import product_events, safe_event
 from platform_assets.sar.model import ClaimedSafe
@@ -100,21 +97,11 @@ def run_batch(context: Context, archive: SafeArchive, dask: DaskCluster, order: 
         source, target = archive.buckets_for_workers()
         return replace(here, source=source, target=target)
 
-    run.work(dask, works, process_safe, travelling, batch_options(archive))
+    run.work(dask, works, process_safe, travelling, batch_options(archive, group_items=1))
     publish_catalogue(here, run.outcomes)
     for evaluation in checks.evaluations(run.outcomes, order.assets):
         context.log_event(evaluation)  # type: ignore[arg-type]  # Dagster's annotation forgets it, its code does not
     return run
-
-
-def batch_options(archive: SafeArchive) -> BatchOptions:
-    """Return how a batch of products runs: each alone in its task, as each takes seconds."""
-    return BatchOptions(
-        retry=RetryPolicy(attempts=archive.item_attempts),
-        limits=Limits(archive.item_time_limit_s, archive.item_memory_mb * 1_000_000),
-        alone_memory_bytes=archive.item_alone_memory_mb * 1_000_000,
-        group_items=1,
-    )
 
 
 def _whole(outcome: Outcome) -> Outcome:

@@ -16,11 +16,11 @@ from typing import Any
 
 from platform_assets.catalog.static import Extent, publish_folders
 from platform_assets.common.errors import MissingInput
-from platform_assets.common.provenance import multihash_sha256
+from platform_assets.common.published import PublishedAsset, is_there, publish
 from platform_assets.common.stac import to_json
 from platform_assets.common.stages import Stages
 from platform_assets.common.store import Bucket
-from platform_assets.common.values import ObjectRef, Outcome, State, Work
+from platform_assets.common.values import Outcome, State, Work
 from platform_assets.sar import naming, stac
 from platform_assets.sar.manifest import LIMIT_BYTES, Manifest, read_manifest
 from platform_assets.sar.model import ClaimedSafe, SafeJob
@@ -122,7 +122,7 @@ def find_done(shop: Workshop, jobs: Sequence[SafeJob]) -> list[Outcome]:
     return [
         Outcome(known[key].name, State.CARRIED_OVER, dict(fact))
         for key, fact in facts.items()
-        if all(_is_there(made, published.get(made["key"])) for made in fact["products"].values())
+        if all(is_there(made, published.get(made["key"])) for made in fact["products"].values())
     ]
 
 
@@ -154,11 +154,7 @@ def read_item(shop: Workshop, product: ProductName) -> dict[str, Any] | None:
 
 def _files_are_there(shop: Workshop, item: dict[str, Any], product: ProductName) -> bool:
     facts = stac.facts_from_item(item, naming.item_key(product, shop.prefix))
-    return all(_is_there(made, shop.target.stat(made["key"])) for made in facts["products"].values())
-
-
-def _is_there(made: stac.ProductFacts, ref: ObjectRef | None) -> bool:
-    return ref is not None and (ref.etag, ref.size_bytes) == (made["etag"], made["size_bytes"])
+    return all(is_there(made, shop.target.stat(made["key"])) for made in facts["products"].values())
 
 
 def _stage_in(source: Bucket, job: SafeJob, scratch: Path) -> tuple[Path, Manifest, str]:
@@ -196,7 +192,6 @@ def _quicklook(out: Path, picture: Path, processing: Processing) -> dict[str, An
         return {}
 
 
-def _publish(shop: Workshop, product: ProductName, name: str, path: Path, details: dict[str, Any]) -> stac.PublishedAsset:
+def _publish(shop: Workshop, product: ProductName, name: str, path: Path, details: dict[str, Any]) -> PublishedAsset:
     key = naming.output_key(product, _SUFFIXES[name], shop.prefix)
-    ref = shop.target.upload(path, key, content_type=_MEDIA_TYPES[name], metadata={"groundtrack-source": product.name})
-    return stac.PublishedAsset(key, ref.size_bytes, multihash_sha256(path), ref.etag, _MEDIA_TYPES[name], details)
+    return publish(shop.target, path, key, _MEDIA_TYPES[name], details, product.name)

@@ -7,9 +7,9 @@ say so begin with `groundtrack:`.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 import numpy as np
 import pystac
@@ -17,6 +17,7 @@ import pystac
 from platform_assets.common import stac
 from platform_assets.common.footprint import Footprint, on_globe
 from platform_assets.common.provenance import multihash_md5, parameters_digest, software
+from platform_assets.common.published import ProductFacts, PublishedAsset, product_facts
 from platform_assets.sar import naming
 from platform_assets.sar.manifest import Manifest
 from platform_assets.sar.model import SafeJob
@@ -56,27 +57,6 @@ _COPERNICUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedAsset:
-    """A product in the output bucket.
-
-    Attributes:
-        key: Its object key.
-        size_bytes: Its size.
-        checksum: SHA-256 of its content as a multihash in hexadecimal.
-        etag: Its entity tag without quotes.
-        media_type: Its media type.
-        details: What is worth knowing of it, in JSON types.
-    """
-
-    key: str
-    size_bytes: int
-    checksum: str
-    etag: str
-    media_type: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """The circumstances under which an item is written.
 
@@ -104,17 +84,6 @@ class SourceFacts(TypedDict):
     root: str
     size_bytes: int
     md5: str
-
-
-class ProductFacts(TypedDict):
-    """A product in the output bucket; see `PublishedAsset`."""
-
-    key: str
-    size_bytes: int
-    checksum: str
-    etag: str
-    media_type: str
-    details: dict[str, Any]
 
 
 class ItemFacts(TypedDict):
@@ -253,7 +222,7 @@ def facts_from_item(item: Mapping[str, Any], item_key: str) -> ItemFacts:
             size_bytes=properties["groundtrack:source_size"],
             md5=properties["groundtrack:source_md5"],
         ),
-        products={name: cast("ProductFacts", asdict(_published(item_key, asset))) for name, asset in item["assets"].items()},
+        products=product_facts(item_key, item),
         l1b=dict(properties["groundtrack:l1b"]),
         datetime=properties["datetime"],
         start_datetime=properties["start_datetime"],
@@ -357,28 +326,12 @@ def _state(job: SafeJob, options: Any) -> dict[str, Any]:
 
 
 def _asset(name: str, asset: PublishedAsset, facts: Mapping[str, Any], item_key: str) -> pystac.Asset:
-    fields: dict[str, Any] = {
-        "file:size": asset.size_bytes,
-        "file:checksum": asset.checksum,
-        "groundtrack:etag": asset.etag,
-        "groundtrack:details": dict(asset.details),
-    }
+    fields = asset.fields()
     if name == L1B:
         fields |= {"proj:shape": _shape(facts), "sar:polarizations": list(facts["polarisations"])}
     href = stac.relative_href(item_key, asset.key)
     roles = list(_ROLES.get(name, ["metadata"]))
     return pystac.Asset(href=href, title=_TITLES.get(name, name), media_type=asset.media_type, roles=roles, extra_fields=fields)
-
-
-def _published(item_key: str, asset: Mapping[str, Any]) -> PublishedAsset:
-    return PublishedAsset(
-        key=stac.referenced_key(item_key, asset["href"]),
-        size_bytes=asset["file:size"],
-        checksum=asset["file:checksum"],
-        etag=asset["groundtrack:etag"],
-        media_type=asset["type"],
-        details=asset["groundtrack:details"],
-    )
 
 
 def _add_links(item: pystac.Item, job: SafeJob, run: Run, predecessor: ProductName | None) -> None:

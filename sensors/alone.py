@@ -1,0 +1,36 @@
+"""One look at a bucket at a time, however many daemons there are."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from platform_assets.common import lease
+from resources.archive import Archive
+from resources.object_store import check_conditional_writes
+
+_LEASE_S = 150.0
+
+
+@contextmanager
+def alone(archive: Archive, sensor: str) -> Iterator[bool]:
+    """Hold a sensor's lease for a block; False when another one has it.
+
+    Args:
+        archive: The deployment.
+        sensor: The sensor's name.
+
+    Raises:
+        ConfigurationError: The store does not honour conditional writes.
+    """
+    check_conditional_writes(archive.target, archive.output_prefix)
+    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
+    key = f"{archive.output_prefix}_groundtrack/sensors/{sensor}.json"
+    held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time())
+    try:
+        yield held is not None
+    finally:
+        if held:
+            held.release({})
