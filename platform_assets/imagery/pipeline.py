@@ -145,7 +145,9 @@ def _stage_in(source: Bucket, job: ImageJob, scratch: Path) -> tuple[Path, str]:
 
 def _publish(shop: Workshop, job: ImageJob, made: Made) -> PublishedAsset:
     key = naming.product_key(job.source.key, made.product, shop.prefix)
-    owner, partition = (shop.target.metadata(key) or {}).get(SOURCE_METADATA), partition_key(job.source.key)
+    partition = partition_key(job.source.key)
+    # Of all products only JPEGs leave a part of the image's name out: `a.tif` and `a.tiff` have the same.
+    owner = (shop.target.metadata(key) or {}).get(SOURCE_METADATA) if made.product is Product.JPEG else None
     if owner not in (None, partition):
         raise Conflict(f"{shown(key)} is a product of another image, {shown(owner or '')}: both have the same name", code="key_collision")
     return publish(shop.target, Path(made.path), key, made.media_type, made.details, partition)

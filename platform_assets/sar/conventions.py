@@ -39,11 +39,6 @@ class Variable:
         """What stands for no value; None for variables that always have one."""
         return FLOAT_FILL if self.dtype.startswith("f") and self.dims not in ((), ("line",), ("sample",)) else None
 
-    @property
-    def is_coordinate(self) -> bool:
-        """Whether readers find it without its being named by a setting."""
-        return self.attributes.get("standard_name") in ("longitude", "latitude", "time") or len(self.dims) < 2
-
 
 def _on_grid(dtype: str, long_name: str, units: str, *, standard_name: str = "", step: float = 0.0, **more: Any) -> Variable:
     return _variable(GRID, dtype, long_name, units, standard_name=standard_name, step=step, **more)

@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,17 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 _MERGING = ("swaths", "firstAzimuthLine", "lastAzimuthLine", "firstRangeSample", "lastRangeSample")
+_NOT_USED = (
+    "azimuth_fmrate",
+    "doppler_estimate",
+    "bursts",
+    "antenna_pattern",
+    "get_calibration_luts",
+    "get_noise_azi_raw",
+    "get_noise_range_raw",
+)
+"""What xsar's reader would make of the XML; calibration and noise are read from each polarisation's own files."""
+
 _GEOLOCATION = {
     "longitude": "longitude",
     "latitude": "latitude",
@@ -58,14 +69,14 @@ def check_versions(installed: Mapping[str, str]) -> None:
         )
 
 
-def _imported() -> tuple[Any, Any]:
+def _imported() -> tuple[Any, Any, Any]:
     """Import xsar, mend it, and take back what it changes for the whole process; return what is used of it."""
     check_versions({"dask": version("dask")})
     cache = os.environ.get("GDAL_CACHEMAX")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import xsar  # noqa: PLC0415  # only after the guard
-        from safe_s1 import sentinel1_xml_mappings, xml_parser  # noqa: PLC0415  # the part of xsar that reads XML
+        from safe_s1 import reader, sentinel1_xml_mappings, xml_parser  # noqa: PLC0415  # the part of xsar that reads XML
     if cache is None:
         del os.environ["GDAL_CACHEMAX"]
     else:
@@ -74,7 +85,7 @@ def _imported() -> tuple[Any, Any]:
     xsar.utils.get_client = _no_client
     merging = sentinel1_xml_mappings.compounds_vars["swath_merging"]
     merging["func"] = _stripmap_too(merging["func"])
-    return xsar.Sentinel1Meta, xml_parser.XmlParser
+    return xsar.Sentinel1Meta, reader.Sentinel1Reader, xml_parser.XmlParser
 
 
 def _no_client() -> None:
@@ -92,7 +103,7 @@ def _stripmap_too(merge: Callable[..., Any]) -> Callable[..., Any]:
     return merged
 
 
-_META, _XML_PARSER = _imported()
+_META, _READER, _PARSER = _imported()
 
 
 def open_safe(safe: Path) -> Product:
@@ -108,7 +119,7 @@ def open_safe(safe: Path) -> Product:
         raise MissingInput(f"{safe.name}: it has no manifest.safe", remedy="Give the folder NAME.SAFE of a Sentinel-1 product.")
     if "_GRD" not in safe.name:
         raise _unsupported(safe, "is not a GRD")
-    with _ONE_AT_A_TIME, _parsed_once(safe), _named(safe), warnings.catch_warnings():
+    with _ONE_AT_A_TIME, _thrifty(safe), _named(safe), warnings.catch_warnings():
         # pandas' deprecations and numpy's of text parsing, in code that is not ours.
         warnings.simplefilter("ignore")
         meta = _META(str(safe))
@@ -120,8 +131,11 @@ def open_safe(safe: Path) -> Product:
 
 
 @contextmanager
-def _parsed_once(safe: Path) -> Iterator[None]:
-    """Let xsar parse each XML file once instead of about 1,500 times, and without entities of a stranger's making."""
+def _thrifty(safe: Path) -> Iterator[None]:
+    """Let xsar parse each XML file once instead of about 1,500 times, and read only what is used.
+
+    The entities of a stranger's XML are not resolved.
+    """
     roots: dict[str, Any] = {}
 
     def getroot(parser: Any, xml_file: str) -> Any:
@@ -134,12 +148,23 @@ def _parsed_once(safe: Path) -> Iterator[None]:
             roots[xml_file] = root
         return roots[xml_file]
 
-    theirs = _XML_PARSER.getroot
-    _XML_PARSER.getroot = getroot
+    nothing = {name: property(lambda _: xr.Dataset()) for name in _NOT_USED}
+    with ExitStack() as stack:
+        stack.enter_context(_replaced(_PARSER, {"getroot": getroot}))
+        stack.enter_context(_replaced(_READER, {**nothing, "get_annotation_definitions": lambda _: {}}))
+        yield
+
+
+@contextmanager
+def _replaced(kind: Any, members: Mapping[str, Any]) -> Iterator[None]:
+    theirs = {name: vars(kind)[name] for name in members}
     try:
+        for name, ours in members.items():
+            setattr(kind, name, ours)
         yield
     finally:
-        _XML_PARSER.getroot = theirs
+        for name, member in theirs.items():
+            setattr(kind, name, member)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/platform_throughput.py [--scale 1.0] [--profiles zstd deflate] [--server ceph]
 
-A mixed archive of 66 photographs (2k x 2k to 10k x 10k, RGB) lies on an S3 server; each contender takes it from there and
-puts its products back, on the same two cores:
+A mixed archive of photographs (2k x 2k to 10k x 10k; colour, grey and with infrared; uncompressed, LZW and DEFLATE; 66 at scale 1)
+lies on an S3 server; each contender takes it from there and puts its products back, on the same two cores:
 
 * reference: GNU parallel, one job an image and core: download, `gdal_translate` to COG (LZW) and to JPEG, upload by curl;
 * pool: our own stage-convert-publish function in a bare `multiprocessing.Pool`;
@@ -42,6 +42,12 @@ from resources.settings import Settings, load  # noqa: E402
 from tests.builders.servers import ACCESS_KEY, SECRET_KEY, S3Server, ministack, radosgw, wait_for  # noqa: E402
 
 _ARCHIVE = {2000: 36, 4000: 18, 6000: 8, 10_000: 4}
+_KINDS: list[tuple[int, dict[str, str]]] = [
+    (3, {"photometric": "rgb"}),
+    (1, {}),
+    (3, {"photometric": "rgb", "compress": "lzw"}),
+    (4, {"photometric": "rgb", "compress": "deflate", "alpha": "unspecified"}),
+]
 _RAW = "bench-raw"
 _CORES = 2
 
@@ -58,11 +64,12 @@ rm -rf "$work"
 """
 
 
-def photograph(path: Path, side: int, seed: int) -> None:
-    """Write a raw RGB scan: large shapes and the grain of film, stripped and uncompressed."""
+def photograph(path: Path, side: int, seed: int) -> int:
+    """Write a raw scan, large shapes and the grain of film in strips, and return its number of bands."""
+    bands, compression = _KINDS[seed % len(_KINDS)]
     generator = np.random.default_rng(seed)
-    coarse = generator.integers(30, 220, (3, side // 50 + 2, side // 50 + 2)).astype("float32")
-    profile = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "photometric": "rgb"}
+    coarse = generator.integers(30, 220, (bands, side // 50 + 2, side // 50 + 2)).astype("float32")
+    profile = {"driver": "GTiff", "width": side, "height": side, "count": bands, "dtype": "uint8", **compression}
     with rasterio.open(path, "w", **profile, crs="EPSG:32633", transform=from_origin(4e5 + seed * 1e4, 5e6, 0.5, 0.5)) as file:
         columns = np.arange(side) / 50
         left, share = columns.astype(int), (columns % 1).astype("float32")
@@ -75,15 +82,15 @@ def photograph(path: Path, side: int, seed: int) -> None:
             file.write(pixels, window=((top, top + pixels.shape[1]), (0, side)))
 
 
-def fill(bucket: S3Bucket, scale: float) -> list[str]:
-    keys = []
+def fill(bucket: S3Bucket, scale: float) -> dict[str, int]:
+    """Put the archive into the bucket and return the number of bands of each image by its key."""
+    keys = {}
     with tempfile.TemporaryDirectory() as folder:
         for side, number in _ARCHIVE.items():
             for index in range(max(1, round(number * scale))):
                 key = f"county/{side}/frame-{index:03d}.tif"
-                photograph(Path(folder, "raw.tif"), side, side + index)
+                keys[key] = photograph(Path(folder, "raw.tif"), side, side + index)
                 bucket.upload(Path(folder, "raw.tif"), key, content_type="image/tiff", metadata={})
-                keys.append(key)
     return keys
 
 
@@ -92,7 +99,7 @@ def new_bucket(server: S3Server, name: str) -> S3Bucket:
     return server.connection.bucket(name)
 
 
-def reference(server: S3Server, keys: list[str], out: str, script: Path) -> None:
+def reference(server: S3Server, keys: dict[str, int], out: str, script: Path) -> None:
     """Run the reference's commands on every image; addresses are signed beforehand."""
     script.write_text(_REFERENCE)
     client = server.connection.client()
@@ -120,10 +127,10 @@ def pool(shop: Workshop, jobs: list[ImageJob]) -> None:
         assert all(workers.imap_unordered(_convert, [(shop, job) for job in largest_first]))
 
 
-def platform(running: Platform, keys: list[str], settings: Settings) -> None:
+def platform(running: Platform, keys: dict[str, int], settings: Settings) -> None:
     source = running.s3.bucket(settings.input_bucket)
     manifest = f"{settings.output_bucket}_raw.csv"
-    source.write(manifest, rows_csv((key, "3") for key in keys), content_type="text/csv")
+    source.write(manifest, rows_csv((key, str(bands)) for key, bands in keys.items()), content_type="text/csv")
     dropped = source.stat(manifest)
     assert dropped
     _, stem, timestamp = drop_id(dropped, settings.manifest_pattern)
@@ -159,7 +166,7 @@ def main() -> None:
             compare(server, keys, profile, base)
 
 
-def compare(server: S3Server, keys: list[str], profile: str, base: float) -> None:
+def compare(server: S3Server, keys: dict[str, int], profile: str, base: float) -> None:
     connection: S3Connection = server.connection
     source = connection.bucket(_RAW)
     jobs = list(find_images(source, keys).values())
