@@ -73,6 +73,7 @@ def safe_archive(settings: Settings) -> SafeArchive:
     return SafeArchive(
         **_archive(settings),
         safe_prefix=settings.safe_prefix,
+        institution=settings.institution,
         resolution_m=settings.sar_resolution_m,
         process=settings.sar_process,
         options=settings.sar_options,

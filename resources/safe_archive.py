@@ -12,6 +12,7 @@ class SafeArchive(Archive):
     """Sentinel-1 products in one bucket, what is made of them in another."""
 
     safe_prefix: str = Field(description="Products are looked for under this prefix.")
+    institution: str = Field(description="Who processes, as it stands in the files.")
     resolution_m: float = Field(description="Cell size of the grid in metres, about.")
     process: str = Field(description="What processes: empty for the built-in, an entry point's name, or `module:function`.")
     options: dict[str, Any] = Field(description="Keyword arguments of a function of the user's own.")

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
 
     safe_prefix: str = Field(default="safe/", description="Sentinel-1 products are looked for under this prefix of the input bucket.")
     sar_resolution_m: float = Field(default=1000.0, ge=50, le=50_000, description="Cell size of the L1B grids in metres, about.")
+    institution: str = Field(default="", description="Who processes, as it stands in L1B files.")
     sar_process: str = Field(
         default="", description="Your own L1B function: an entry point of the group groundtrack.l1b, or `module:function`."
     )

@@ -141,11 +141,9 @@ def _tell(platform: Platform, deployment: Deployment, safes: list[str], *, leave
         "Products": f"s3://{deployment.target.name}/{deployment.settings.output_prefix}",
         "Product folder": _folder_of(platform, deployment.target.name),
     }
-    if leave:
-        console.facts("Stopping; `groundtrack up` starts the platform again on the same data.", products)
-    else:
-        title = "Groundtrack is up. Ctrl-C ends it; `groundtrack up` starts it again on the same data."
-        console.facts(title, addresses(platform) | products)
+    again = "`groundtrack up` starts it again on the same data."
+    title = f"The demo is over; {again}" if leave else f"Groundtrack is up. Ctrl-C ends it; {again}"
+    console.facts(title, addresses(platform) | products)
 
 
 def _folder_of(platform: Platform, bucket: str) -> str:

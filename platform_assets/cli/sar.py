@@ -56,7 +56,8 @@ def _processing_options(command: Any) -> Any:
 @_processing_options
 def l1b(safe: Path, out: Path, no_verify: bool, **options: Any) -> None:
     """Make the L1B file OUT of one product, a folder NAME.SAFE or a zip of one."""
-    shop = LocalShop(_processing(load(), **options), verify=not no_verify)
+    settings = load()
+    shop = LocalShop(_processing(settings, **options), verify=not no_verify, institution=settings.institution)
     stages = Stages()
     state, facts = process_local(shop, LocalJob(str(safe.resolve()), str(out.resolve())), stages)
     if state is State.CARRIED_OVER:
@@ -78,7 +79,7 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     done is skipped; one bad product harms no other. The exit code is 1 when any failed.
     """
     settings = load()
-    shop = LocalShop(_processing(settings, **options), verify=not no_verify)
+    shop = LocalShop(_processing(settings, **options), verify=not no_verify, institution=settings.institution)
     jobs = {job.out: job for job in (LocalJob(str(safe), str(out.resolve() / _name(safe))) for safe in find_products(inputs))}
     console.console.print(_table(list(jobs.values()), out))
     began = datetime.now(UTC)

@@ -78,7 +78,7 @@ def run_batch(context: Context, archive: SafeArchive, dask: DaskCluster, order: 
         TransientError: Cluster or store are gone; what was done is recorded, and the order can be run again.
     """
     jobs = [safe.job for safe in order.safes if safe.job]
-    here = Workshop(archive.source, archive.target, archive.output_prefix, order.processing, context.run.run_id)
+    here = Workshop(archive.source, archive.target, archive.output_prefix, order.processing, context.run.run_id, archive.institution)
     recorder = Recorder(context, order.assets, product_events(archive.output_bucket, order.assets), planned_by_dagster=order.by_partition)
     run = ItemRun(context, recorder, len(order.safes), order.heartbeat, kept=_without_picture if order.by_partition else _whole)
     # The sensor takes a product for claimed when its `safe` is materialized: also one that is refused.

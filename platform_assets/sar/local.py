@@ -16,7 +16,7 @@ from platform_assets.common.values import State
 from platform_assets.sar.manifest import Manifest
 from platform_assets.sar.naming import MANIFEST, ProductName
 from platform_assets.sar.options import Processing
-from platform_assets.sar.process import process
+from platform_assets.sar.process import process, signature
 from platform_assets.sar.stac import CODE_VERSION
 from platform_assets.sar.stage import check_files, manifest_of, to_esa_names, unpack
 from platform_assets.sar.support import check_channels, check_supported
@@ -31,10 +31,12 @@ class LocalShop:
     Attributes:
         processing: How to process.
         verify: Whether every file's MD5 is checked, at 1.6 s a gigabyte.
+        institution: Who processes; empty for not saying so.
     """
 
     processing: Processing
     verify: bool = True
+    institution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def process_local(shop: LocalShop, job: LocalJob, stages: Stages) -> tuple[State
             safe, manifest = _stage_in(source, Path(folder), verify=shop.verify)
         part = out.with_name(f".{out.name}.{os.getpid()}.part")
         try:
-            facts = process(safe, part, manifest, shop.processing, stages, marks)
+            facts = process(safe, part, manifest, shop.processing, stages, marks | signature(shop.institution))
             with stages("publish"), part.open("rb+") as file:
                 os.fsync(file.fileno())
                 part.replace(out)

@@ -26,7 +26,7 @@ from platform_assets.sar.manifest import LIMIT_BYTES, Manifest, read_manifest
 from platform_assets.sar.model import ClaimedSafe, SafeJob
 from platform_assets.sar.naming import MANIFEST, ProductName
 from platform_assets.sar.options import L1bOptions, Processing
-from platform_assets.sar.process import process
+from platform_assets.sar.process import process, signature
 from platform_assets.sar.quicklook import make_quicklook
 from platform_assets.sar.stage import check_files, manifest_of, to_esa_names, unpack
 from platform_assets.sar.support import check_channels, check_supported
@@ -52,6 +52,7 @@ class Workshop:
         prefix: The output prefix.
         processing: How to process.
         run_id: The Dagster run.
+        institution: Who processes; empty for not saying so.
     """
 
     source: Bucket
@@ -59,6 +60,7 @@ class Workshop:
     prefix: str
     processing: Processing
     run_id: str
+    institution: str = ""
 
 
 def work_of(job: SafeJob) -> Work:
@@ -95,7 +97,7 @@ def process_safe(shop: Workshop, job: SafeJob, stages: Stages) -> tuple[State, d
             safe, manifest, md5 = _stage_in(shop.source, job, scratch)
             check_channels(manifest)
         out, picture = (scratch / f"{job.name}{suffix}" for suffix in _SUFFIXES.values())
-        facts = process(safe, out, manifest, shop.processing, stages)
+        facts = process(safe, out, manifest, shop.processing, stages, signature(shop.institution))
         with stages("quicklook"):
             shown = _quicklook(out, picture, shop.processing)
         with stages("publish"):

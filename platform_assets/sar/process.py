@@ -8,6 +8,7 @@ import importlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,12 @@ def process(
         facts = _checked(out, manifest, attributes or {})
     own = json.loads(json.dumps(told, default=str)) if isinstance(told, Mapping) else {}
     return {**facts, "function": processing.function, "own": own}
+
+
+def signature(institution: str) -> dict[str, str]:
+    """Return what a file says of who made it, and when."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"date_created": now} | ({"institution": institution, "creator_name": institution} if institution else {})
 
 
 def find(name: str) -> Callable[..., Any]:
