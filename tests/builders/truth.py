@@ -20,7 +20,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from tests.builders.site import PRODUCTS, Site
 
-_RECORD = re.compile(r"_groundtrack/(sensors/image_manifests\.json|manifests/[^/]+/(claim\.json\.gz|(lease|outcomes)-\d{4}\.json(\.gz)?))")
+_RECORD = re.compile(r"_groundtrack/(sensors/\w+\.json|manifests/[^/]+/(claim\.json\.gz|(lease|outcomes)-\d{4}\.json(\.gz)?))")
 _LIMIT_BYTES = 1 << 30
 
 
