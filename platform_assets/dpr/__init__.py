@@ -1,0 +1,1 @@
+"""On-demand processing of the Copernicus data processors: request, task table, units, auxiliary files, payload."""
