@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "demo": ("platform_assets.cli.demo:demo", "Start the platform and convert a sample archive."),
     "doctor": ("platform_assets.cli.doctor:doctor", "Check what the platform needs, and say what to mend."),
+    "dpr": ("platform_assets.cli.dpr:dpr", "Show what on-demand processing requests would do."),
     "env": ("platform_assets.cli.env:env", "Print the environment for Dagster's own commands."),
     "reconcile": ("platform_assets.cli.reconcile:reconcile", "Compute the catalogue anew from its items."),
     "report": ("platform_assets.cli.report:report", "Show how every row of a manifest ended."),
     "retry": ("platform_assets.cli.report:retry", "Drop the failed rows of a manifest again."),
     "sar": ("platform_assets.cli.sar:sar", "Make L1B files of Sentinel-1 products on local disk."),
+    "workflows": ("platform_assets.cli.workflows:workflows", "Export and run workflows of instrument packages."),
 }
 """Commands of other modules: where each is, and its line in the list of commands."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("platform_assets", "resources", "sensors")
 FILES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
-DOMAINS = {"imagery", "sar"}
+DOMAINS = {"dpr", "imagery", "sar", "workflows"}
 DAGSTER_AWARE = {"assets", "batch", "checks", "events", "jobs", "partitions", "specs"}
 """Modules of a domain that declare to Dagster; all others are pure."""
 

@@ -1,0 +1,1 @@
+"""A sample instrument package: what a scientist writes for Groundtrack."""
