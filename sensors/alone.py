@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+import psutil
+
 from platform_assets.common import lease
 from resources.archive import Archive
 from resources.object_store import check_conditional_writes
@@ -26,11 +28,23 @@ def alone(archive: Archive, sensor: str) -> Iterator[bool]:
         ConfigurationError: The store does not honour conditional writes.
     """
     check_conditional_writes(archive.target, archive.output_prefix)
-    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex}"
+    holder = f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.0f}/{uuid4().hex}"
     key = f"{archive.output_prefix}_groundtrack/sensors/{sensor}.json"
-    held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time())
+    held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time(), is_dead=_is_dead)
     try:
         yield held is not None
     finally:
         if held:
             held.release({})
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a holder was a process of this machine that has ended; of other machines nothing is known."""
+    host, _, rest = holder.partition("/")
+    if host != socket.gethostname():
+        return False
+    pid, created, _ = rest.split("/")
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.0f}" != created
+    except psutil.NoSuchProcess:
+        return True

@@ -9,7 +9,7 @@ import dagster as dg
 
 from platform_assets.common.values import Failure, Outcome, State
 from platform_assets.execution.record import failure_observation
-from platform_assets.sar.claim import SafeBatch, SafeRecords
+from platform_assets.sar.claim import SafeBatch, SafeRecords, digest
 from platform_assets.sar.events import product_events, safe_event
 from platform_assets.sar.intake import Arrival, Waiting, arrivals, examine
 from platform_assets.sar.jobs import l1b_batch
@@ -57,7 +57,7 @@ class Tick:
     """One look at the SAFE prefix.
 
     A product is claimed when an open batch has it, or when Dagster shows its `safe` as materialized: the run of its batch
-    records that first of all.
+    records that first of all. One that failed is looked at again, and claimed when another version of it is there.
 
     Args:
         context: The sensor's context.
@@ -73,23 +73,25 @@ class Tick:
         self._notes: list[str] = []
         self._before: dict[str, str] = json.loads(context.cursor or "{}")
         self._waiting: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
 
     def run(self) -> dg.SensorResult:
         """Follow up on open batches, then claim what is new and whole, until the time is up; the next tick goes on."""
-        taken = set(self._follow_up())
-        new = [arrival for arrival in arrivals(self._archive.source, self._archive.safe_prefix) if arrival.partition not in taken]
-        if new:
-            taken = self._context.instance.get_materialized_partitions(dg.AssetKey(SAFE))
-            self._claim(list(self._whole([arrival for arrival in new if arrival.partition not in taken])))
+        in_work = set(self._follow_up())
+        found = [arrival for arrival in arrivals(self._archive.source, self._archive.safe_prefix) if arrival.partition not in in_work]
+        if found:
+            self._failed = self._records.failed()
+            taken = self._context.instance.get_materialized_partitions(dg.AssetKey(SAFE)) - set(self._failed)
+            self._claim(list(self._whole([arrival for arrival in found if arrival.partition not in taken])))
         cursor = json.dumps(self._waiting)
         if self._requests:
             return dg.SensorResult(run_requests=self._requests, cursor=cursor)
         return dg.SensorResult(skip_reason="; ".join(self._notes) or "no new product", cursor=cursor)
 
     def _whole(self, new: Sequence[Arrival]) -> Iterator[ClaimedSafe]:
-        """Yield what can be claimed; those that waited at the last look come last, so that they hold up nobody."""
+        """Yield what can be claimed; those that waited or failed come last, so that they hold up nobody."""
         once = {arrival.partition: arrival for arrival in new}
-        queue = sorted(once.values(), key=lambda arrival: arrival.partition in self._before)
+        queue = sorted(once.values(), key=lambda arrival: arrival.partition in self._before or arrival.partition in self._failed)
         ends_s, whole = time.monotonic() + _BUDGET_S, 0
         with ThreadPoolExecutor(_LOOKS) as pool:
             for start in range(0, len(queue), _LOOKS):
@@ -101,7 +103,7 @@ class Tick:
                 for seen in pool.map(lambda arrival: examine(self._archive.source, arrival), some):
                     if isinstance(seen, Waiting):
                         self._wait(seen)
-                    else:
+                    elif self._failed.get(seen.partition) != digest(seen):
                         whole += 1
                         yield seen
 

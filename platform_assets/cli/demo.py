@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from platform_assets.cli import console
 from platform_assets.cli.deployment import Deployment
+from platform_assets.cli.env import forget_exported
 from platform_assets.cli.main import addresses
 from platform_assets.cli.manifests import Status, newest_report, status_of
 from platform_assets.cli.report import show
@@ -36,6 +37,7 @@ _REPORT_BYTES = 1 << 30
 @click.option("--exit", "leave", is_flag=True, help="End the platform when the sample archive is converted.")
 def demo(port: int | None, leave: bool) -> None:
     """Start the platform, convert a sample archive, and show where to look; the platform runs on until Ctrl-C."""
+    forget_exported()
     settings = load(sensor_interval_s=_SENSOR_S, **({} if port is None else {"ui_port": port}))
     with ExitStack() as stack:
         with console.busy("Starting S3 server, Dask and Dagster ..."):

@@ -13,15 +13,20 @@ from pathlib import Path
 from uuid import uuid4
 
 import click
+from dotenv import dotenv_values
 from rich.table import Table
 from rich.text import Text
 
 from platform_assets.cli import console
 from platform_assets.cli.deployment import Deployment, find_deployment
+from platform_assets.cli.env import EXPORTED
 from platform_assets.common.errors import ConfigurationError, GroundtrackError
+from resources.instance import POSTGRES_VARIABLE
 from resources.object_store import S3Bucket, check_conditional_writes
+from resources.settings import Settings
 
 _CLOCK_S = 30.0
+_OTHER_VARIABLES = {EXPORTED, POSTGRES_VARIABLE}
 _DISK_BYTES = 10 << 30
 _DASK = "2025.7.0"
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
@@ -64,11 +69,13 @@ def examine() -> Iterator[Finding]:
     """Yield what every check finds; those that others depend on come first, and end it when they fail."""
     yield _versions()
     try:
-        deployment = find_deployment()
+        deployment = find_deployment(needs_store=False)
     except ConfigurationError as error:
         yield Finding("settings", "failed", str(error), error.remedy)
         return
     yield Finding("settings", "ok", _settings_text(deployment))
+    if unknown := _unknown_settings():
+        yield Finding("settings", "warning", f"no such setting: {', '.join(unknown)}", "Correct the name; the README has a table of them.")
     yield _platform(deployment)
     yield _disk(deployment.settings.home)
     if not deployment.platform and _embedded(deployment):
@@ -76,6 +83,12 @@ def examine() -> Iterator[Finding]:
         return
     yield from _store(deployment)
     yield _dask(deployment)
+
+
+def _unknown_settings() -> list[str]:
+    known = {f"GROUNDTRACK_{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    found = {*os.environ, *dotenv_values(Path(".env"))}
+    return sorted(name for name in found if name.startswith("GROUNDTRACK_") and name not in known)
 
 
 def _versions() -> Finding:

@@ -78,9 +78,11 @@ def cli(debug: bool) -> None:
 def up(host: str | None, port: int | None, home: Path | None, read_only: bool, no_browser: bool, definitions: str) -> None:
     """Start the platform on the data of last time, until Ctrl-C."""
     from platform_assets.cli import console
+    from platform_assets.cli.env import forget_exported
     from platform_assets.cli.supervisor import Platform
     from resources.settings import load
 
+    forget_exported()
     asked = {"ui_host": host, "ui_port": port, "home": home, "ui_read_only": read_only or None}
     settings = load(**{name: value for name, value in asked.items() if value is not None})
     with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from platform_assets.imagery.intake import Intake, Waiting, sort_listing
 from platform_assets.imagery.report import rows_csv
 
 _REPORT_BYTES = 1 << 30
+_DUPLICATE = "duplicate_row"  # the row it repeats has an end of its own
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,22 @@ def drop_failed(deployment: Deployment, manifest: str, code: str | None) -> int:
         MissingInput: It has no report.
     """
     key = newest_report(deployment, manifest)["manifest"]["key"]
-    last: dict[str, dict[str, Any]] = {}
+    last: dict[str, list[dict[str, Any]]] = {}
     for report_key in sorted(_reports(deployment, manifest)):
         document = json.loads(deployment.source.read(report_key, limit_bytes=_REPORT_BYTES)[0])
-        last |= {row["key"]: row for row in document["rows"]}
-    rows = [row["fields"] for row in last.values() if "failure" in row and code in (None, row["failure"]["error_class"])]
+        last |= {row["key"]: [] for row in document["rows"]}
+        for row in document["rows"]:
+            last[row["key"]].append(row)
+    failed = [row for rows in last.values() for row in rows if "failure" in row]
+    rows = [row["fields"] for row in failed if row["failure"]["error_class"] in ({code} if code else classes_of(failed) - {_DUPLICATE})]
     if rows and not deployment.source.create(key, rows_csv(rows), content_type="text/csv"):
         raise Conflict(f"s3://{deployment.source.name}/{key} waits to be claimed already", remedy="Wait until it is, then retry.")
     return len(rows)
+
+
+def classes_of(failed: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the error classes of some failed rows."""
+    return {row["failure"]["error_class"] for row in failed}
 
 
 def unsettled(deployment: Deployment, manifest: str) -> str | None:

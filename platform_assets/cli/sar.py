@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -80,7 +81,7 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     """
     settings = load()
     shop = LocalShop(_processing(settings, **options), verify=not no_verify, institution=settings.institution)
-    jobs = {job.out: job for job in (LocalJob(str(safe), str(out.resolve() / _name(safe))) for safe in find_products(inputs))}
+    jobs = _jobs(find_products(inputs), out.resolve())
     console.console.print(_table(list(jobs.values()), out))
     began = datetime.now(UTC)
     before = [Outcome(job.out, State.CARRIED_OVER) for job in jobs.values() if Path(job.safe).exists() and is_done(shop, job)]
@@ -94,6 +95,21 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     sys.exit(1 if failed else 0)
 
 
+def _jobs(safes: Sequence[Path], out: Path) -> dict[str, LocalJob]:
+    """Return what to make, by output.
+
+    Raises:
+        ConfigurationError: Two products would have the same output.
+    """
+    jobs: dict[str, LocalJob] = {}
+    for safe in safes:
+        job = LocalJob(str(safe), str(out / _name(safe)))
+        if job.out in jobs:
+            raise ConfigurationError(f"{jobs[job.out].safe} and {safe} are the same product", remedy="Give one of the two.")
+        jobs[job.out] = job
+    return jobs
+
+
 def find_products(inputs: Sequence[Path]) -> list[Path]:
     """Return the products that some paths stand for, each once; a path that does not exist is one, and fails as such.
 
@@ -103,7 +119,7 @@ def find_products(inputs: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in inputs:
         if path.is_file() and path.suffix in (".txt", ".csv"):
-            found |= dict.fromkeys(Path(line.strip()).absolute() for line in path.read_text().splitlines() if line.strip())
+            found |= dict.fromkeys(Path(line.strip()).absolute() for line in _text(path).splitlines() if line.strip())
         elif path.is_dir() and not _is_product(path):
             inside = sorted(child.absolute() for child in path.iterdir() if _is_product(child))
             if not inside:
@@ -112,6 +128,13 @@ def find_products(inputs: Sequence[Path]) -> list[Path]:
         else:
             found[path.absolute()] = None
     return list(found)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is no text: {error}", remedy="Give a list of paths, one a line.") from error
 
 
 def _is_product(path: Path) -> bool:
@@ -191,7 +214,9 @@ def _run(dask: DaskCluster, shop: LocalShop, jobs: list[LocalJob], options: Batc
             mean = f", mean {sum(spent) / len(spent):.1f} s" if spent else ""
             bar.update(task, completed=progress.ended, line=f"{progress.line(elapsed_s).partition(' ended ')[2]}{mean}")
 
+        began_s = time.monotonic()
         Batch(client, process_local, lambda: shop, options, Reporting(lambda _: None, ended, tick)).run(works, progress)
+        tick(progress, time.monotonic() - began_s)
     return outcomes
 
 

@@ -61,6 +61,7 @@ class Claim:
         batch_rows: Rows a batch.
         rows: All rows in the order of the file.
         rejected: Why the whole manifest is refused; None when it is not.
+        claimed_s: When it was taken, in seconds since the epoch; 0 when that is not known.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Claim:
     batch_rows: int
     rows: tuple[ClaimedRow, ...]
     rejected: Failure | None = None
+    claimed_s: float = 0.0
 
     @property
     def batches(self) -> int:

@@ -105,7 +105,7 @@ class Intake:
         ends_s = datetime.fromisoformat(drop.modified).timestamp() + self.grace_s
         if missing and now_s < ends_s:
             return Waiting(identity[0], drop, _missing_text(missing, len(keys), ends_s), len(missing))
-        return replace(self._claim(identity, drop), rows=claimed_rows(rows, found))
+        return replace(self._claim(identity, drop), rows=claimed_rows(rows, found), claimed_s=now_s)
 
     def take(self, claim: Claim) -> bool:
         """Claim the drop and rename it; False when somebody else has it."""

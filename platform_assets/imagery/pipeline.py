@@ -16,7 +16,7 @@ from typing import Any
 
 from platform_assets.catalog.static import Extent, publish_folders
 from platform_assets.common.errors import Conflict, MissingInput
-from platform_assets.common.keys import partition_key, shown
+from platform_assets.common.keys import object_key, partition_key, shown
 from platform_assets.common.published import SOURCE_METADATA, PublishedAsset, is_there, publish
 from platform_assets.common.stac import to_json
 from platform_assets.common.stages import Stages
@@ -83,6 +83,7 @@ def convert_image(shop: Workshop, job: ImageJob, stages: Stages) -> tuple[State,
             source, md5 = _stage_in(shop.source, job, Path(scratch))
         made = make_products(source, Path(scratch), job, shop.wanted, shop.conversion, shop.limits, stages)
         with stages("publish"):
+            _check_owner(shop, job, made.made)
             assets = {one.product: _publish(shop, job, one) for one in made.made}
         with stages("catalogue"):
             facts = _write_item(shop, job, made, assets, md5, item, stages)
@@ -143,14 +144,24 @@ def _stage_in(source: Bucket, job: ImageJob, scratch: Path) -> tuple[Path, str]:
     return path, source.download(job.source, path)
 
 
+def _check_owner(shop: Workshop, job: ImageJob, made: Sequence[Made]) -> None:
+    """Refuse to overwrite what belongs to another image: of all products only JPEGs leave a part of the image's name out.
+
+    Raises:
+        Conflict: `a.tif` and `a.tiff` have the same JPEG.
+    """
+    if not any(one.product is Product.JPEG for one in made):
+        return
+    key = naming.product_key(job.source.key, Product.JPEG, shop.prefix)
+    owner = (shop.target.metadata(key) or {}).get(SOURCE_METADATA)
+    if owner not in (None, partition_key(job.source.key)):
+        other = shown(object_key(owner)) if owner else ""
+        raise Conflict(f"{shown(key)} is a product of another image, {other}: both have the same name", code="key_collision")
+
+
 def _publish(shop: Workshop, job: ImageJob, made: Made) -> PublishedAsset:
     key = naming.product_key(job.source.key, made.product, shop.prefix)
-    partition = partition_key(job.source.key)
-    # Of all products only JPEGs leave a part of the image's name out: `a.tif` and `a.tiff` have the same.
-    owner = (shop.target.metadata(key) or {}).get(SOURCE_METADATA) if made.product is Product.JPEG else None
-    if owner not in (None, partition):
-        raise Conflict(f"{shown(key)} is a product of another image, {shown(owner or '')}: both have the same name", code="key_collision")
-    return publish(shop.target, Path(made.path), key, made.media_type, made.details, partition)
+    return publish(shop.target, Path(made.path), key, made.media_type, made.details, partition_key(job.source.key))
 
 
 def _write_item(

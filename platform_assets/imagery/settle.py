@@ -58,7 +58,8 @@ def settle(source: Bucket, records: Records, claim: Claim, *, now_s: float, prod
         id=claim.id,
         manifest=claim.manifest.key,
         bucket=source.name,
-        started=datetime.fromtimestamp(min((run["started_s"] for _, run in over), default=now_s), UTC),
+        # Not when its last run began: an interrupted manifest took longer.
+        started=datetime.fromtimestamp(claim.claimed_s or min((run["started_s"] for _, run in over), default=now_s), UTC),
         ended=datetime.fromtimestamp(max((run["ended_s"] for _, run in over), default=now_s), UTC),
         rows=[Row(row.line, row.fields, outcome) for row, outcome in zip(claim.rows, outcomes, strict=True)],
         products_url=products_url,
@@ -82,10 +83,12 @@ def given_up(row: ClaimedRow, reason: str) -> Outcome:
 def _write(source: Bucket, records: Records, claim: Claim, report: BatchReport, *, again: bool) -> tuple[BatchReport, dict[str, str], bool]:
     json_key = claim.outcome_key("report", "json")
     keys = {"report": claim.outcome_key("report", "html"), "report_csv": claim.outcome_key("report"), "report_json": json_key}
-    rows = {"processed": processed_csv(report), "failed": _failed_rows(source, claim, report)}
+    rows = {"processed": processed_csv(report), "failed": failed_csv(report)}
     if again or source.stat(json_key) is None:
         for word, data in rows.items():
             _put_or_remove(source, claim.outcome_key(word), data)
+        if claim.rejected and (whole := source.stat(claim.outcome_key("processing"))) and whole.size_bytes:
+            source.copy(whole, claim.outcome_key("failed"))
         csv_name = keys["report_csv"].rpartition("/")[2]
         pictured = replace(report, rows=_with_thumbnails(records.bucket, report.rows))
         source.write(keys["report"], report_html(pictured, csv_name=csv_name), content_type="text/html; charset=utf-8")
@@ -94,7 +97,8 @@ def _write(source: Bucket, records: Records, claim: Claim, report: BatchReport, 
     else:
         first = False
     source.delete(claim.outcome_key("processing"))
-    return report, keys | {word: claim.outcome_key(word) for word, data in rows.items() if data}, first
+    written = {word for word, data in rows.items() if data} | ({"failed"} if claim.rejected and claim.manifest.size_bytes else set())
+    return report, keys | {word: claim.outcome_key(word) for word in sorted(written)}, first
 
 
 def _put_report(source: Bucket, key: str, data: bytes, *, again: bool) -> bool:
@@ -109,16 +113,6 @@ def _put_or_remove(source: Bucket, key: str, data: bytes | None) -> None:
         source.write(key, data, content_type="text/csv; charset=utf-8")
     else:
         source.delete(key)
-
-
-def _failed_rows(source: Bucket, claim: Claim, report: BatchReport) -> bytes | None:
-    """Return the failed rows as given; of a manifest that was refused as a whole, the file itself if it is of a size to read."""
-    if claim.rejected is None:
-        return failed_csv(report)
-    try:
-        return source.read(claim.outcome_key("processing"), limit_bytes=64 << 20)[0]
-    except (MissingInput, LimitExceeded):
-        return None
 
 
 def _with_thumbnails(target: Bucket, rows: Sequence[Row]) -> list[Row]:

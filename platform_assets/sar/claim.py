@@ -5,7 +5,7 @@ the sensor finds interrupted batches by a listing of a few, however many there e
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -30,8 +30,9 @@ class SafeBatch:
     @classmethod
     def of(cls, safes: Sequence[ClaimedSafe], now_s: float) -> "SafeBatch":
         """Return the batch of some products, taken now."""
-        digest = hashlib.sha256(repr(safes).encode()).hexdigest()[:8]
-        return cls(f"{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S}-{digest}", tuple(safes))
+        content = hashlib.sha256(repr(safes).encode()).hexdigest()[:8]
+        moment = f"{datetime.fromtimestamp(now_s, UTC):%Y%m%d-%H%M%S.%f}"[:-3]
+        return cls(f"{moment}-{content}", tuple(safes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,38 @@ class SafeRecords(BatchRecords):
         """Mark a batch as settled, or as never claimed."""
         self.bucket.delete(self._marker(batch_id))
 
+    def failed(self) -> dict[str, str]:
+        """Return the digest of each product that failed at last, in the version that failed, by partition key."""
+        names = (ref.key.removeprefix(self._failed_marker("")) for ref in self.bucket.list(self._failed_marker("")))
+        return {name.rpartition("/")[0]: name.rpartition("/")[2] for name in names}
+
+    def note_ends(self, ends: Mapping[ClaimedSafe, bool]) -> None:
+        """Remember which products failed, in which version, so that the sensor takes another version of them.
+
+        Args:
+            ends: Whether each product failed.
+        """
+        before = self.failed()
+        for safe, failed in ends.items():
+            if (old := before.get(safe.partition)) and (not failed or old != digest(safe)):
+                self.bucket.delete(self._failed_marker(f"{safe.partition}/{old}"))
+            if failed and old != digest(safe):
+                self.bucket.write(self._failed_marker(f"{safe.partition}/{digest(safe)}"), b"{}", content_type="application/json")
+
+    def _failed_marker(self, name: str) -> str:
+        return f"{self.prefix}_groundtrack/{self.kind}/failed/{name}"
+
     def report_key(self, batch_id: str, suffix: str) -> str:
         """Return the key of a batch's report."""
         return f"{self.folder(batch_id)}report.{suffix}"
 
     def _marker(self, batch_id: str) -> str:
         return f"{self.prefix}_groundtrack/{self.kind}/open/{batch_id}"
+
+
+def digest(safe: ClaimedSafe) -> str:
+    """Return what tells a version of a product from others: its objects, or why it is refused."""
+    return hashlib.sha256(repr(safe).encode()).hexdigest()[:16]
 
 
 def _safe(document: dict[str, Any]) -> ClaimedSafe:

@@ -1,5 +1,6 @@
 """One product on local disk: from its folder or zip to a netCDF file beside others, without a bucket."""
 
+import glob
 import hashlib
 import os
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from platform_assets.common.provenance import parameters_digest
 from platform_assets.common.stages import Stages
 from platform_assets.common.values import State
 from platform_assets.sar.manifest import Manifest
-from platform_assets.sar.naming import MANIFEST, ProductName
+from platform_assets.sar.naming import MANIFEST, ProductName, locate
 from platform_assets.sar.options import Processing
 from platform_assets.sar.process import process, signature
 from platform_assets.sar.stac import CODE_VERSION
-from platform_assets.sar.stage import check_files, manifest_of, to_esa_names, unpack
+from platform_assets.sar.stage import check_files, check_name, manifest_of, to_esa_names, unpack
 from platform_assets.sar.support import check_channels, check_supported
 
 _INPUT, _PARAMETERS = "groundtrack_input", "groundtrack_parameters"
@@ -72,6 +73,8 @@ def process_local(shop: LocalShop, job: LocalJob, stages: Stages) -> tuple[State
     with TemporaryDirectory(prefix="groundtrack-") as folder:
         with stages("stage_in"):
             safe, manifest = _stage_in(source, Path(folder), verify=shop.verify)
+        for left_behind in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+            left_behind.unlink(missing_ok=True)
         part = out.with_name(f".{out.name}.{os.getpid()}.part")
         try:
             facts = process(safe, part, manifest, shop.processing, stages, marks | signature(shop.institution))
@@ -101,6 +104,8 @@ def is_done(shop: LocalShop, job: LocalJob) -> bool:
 
 def _stage_in(source: Path, scratch: Path, *, verify: bool) -> tuple[Path, Manifest]:
     folder = unpack(source, scratch / "unpacked") if source.suffix == ".zip" else source
+    if folder is not source and (named := locate(source.name)):
+        check_name(source.name, folder, named.product)
     check_supported(ProductName.parse(folder.name))
     manifest = manifest_of(folder)
     check_channels(manifest)

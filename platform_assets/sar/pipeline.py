@@ -28,7 +28,7 @@ from platform_assets.sar.naming import MANIFEST, ProductName
 from platform_assets.sar.options import L1bOptions, Processing
 from platform_assets.sar.process import process, signature
 from platform_assets.sar.quicklook import make_quicklook
-from platform_assets.sar.stage import check_files, manifest_of, to_esa_names, unpack
+from platform_assets.sar.stage import check_files, check_name, manifest_of, to_esa_names, unpack
 from platform_assets.sar.support import check_channels, check_supported
 from platform_assets.sar.versions import link_versions
 from platform_assets.sar.whole import find_files
@@ -162,10 +162,11 @@ def _files_are_there(shop: Workshop, item: dict[str, Any], product: ProductName)
 def _stage_in(source: Bucket, job: SafeJob, scratch: Path) -> tuple[Path, Manifest, str]:
     """Fetch a product whole and check it; return its folder under ESA's names, its manifest, and the MD5 of manifest or zip."""
     if job.packaging == "zip":
-        archive = scratch / "product.zip"
+        archive = scratch / job.root.rpartition("/")[2]
         md5 = source.download(job.objects[0], archive)
         folder = unpack(archive, scratch / "unpacked")
         archive.unlink()
+        check_name(archive.name, folder, ProductName.parse(job.name))
         manifest = manifest_of(folder)
         safe = to_esa_names(folder, manifest, scratch)
         check_files(safe, manifest)

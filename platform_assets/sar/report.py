@@ -23,6 +23,7 @@ def settle(records: SafeRecords, batch: SafeBatch) -> dict[str, str]:
     keys = {suffix: records.report_key(batch.id, suffix) for suffix in ("csv", "json")}
     records.bucket.write(keys["csv"], rows_csv(rows), content_type="text/csv; charset=utf-8")
     records.bucket.write(keys["json"], json.dumps(document, ensure_ascii=False, indent=1).encode(), content_type="application/json")
+    records.note_ends({safe: outcome.failure is not None for safe, outcome in zip(batch.safes, outcomes, strict=False)})
     records.close(batch.id)
     return keys
 

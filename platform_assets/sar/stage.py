@@ -160,6 +160,20 @@ def unpack(zip_path: Path, folder: Path, limits: ZipLimits | None = None) -> Pat
     return folder / root
 
 
+def check_name(zip_name: str, folder: Path, product: ProductName) -> None:
+    """Check that a zip holds the product that its name says.
+
+    Raises:
+        PermanentError: `manifest_contradiction`: it holds another one.
+    """
+    if ProductName.parse(folder.name).name != product.name:
+        raise PermanentError(
+            f"{zip_name} holds {folder.name}, not the product that its name says",
+            code="manifest_contradiction",
+            remedy="Name the zip as the product in it.",
+        )
+
+
 def _check_limits(zip_path: Path, entries: list[zipfile.ZipInfo], limits: ZipLimits) -> None:
     unpacked = sum(entry.file_size for entry in entries)
     packed = sum(entry.compress_size for entry in entries)

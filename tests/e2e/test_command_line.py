@@ -150,7 +150,7 @@ def archive(server: S3Server, exports: dict[str, str]) -> S3Bucket:
 
 
 def test_env_exports_settings_alone_and_no_secret(exports):
-    known = {f"GROUNDTRACK_{name.upper()}" for name in Settings.model_fields}
+    known = {f"GROUNDTRACK_{name.upper()}" for name in Settings.model_fields} | {"GROUNDTRACK_EXPORTED"}
     assert {name for name in exports if name.startswith("GROUNDTRACK_")} <= known
     assert SECRET_KEY not in exports.values()
 

@@ -284,6 +284,33 @@ def test_a_manifest_over_the_limit_is_rejected_without_being_read(centre: Centre
     assert small.report("raw.csv").document["rejected"]["error_class"] == "limit_exceeded"
 
 
+def test_a_rejected_manifest_is_kept_whole_whatever_its_size(centre: Centre) -> None:
+    small = centre.with_settings(manifest_bytes=100)
+    content = b"a.tif,1\n" * 100
+    small.put({"big_raw.csv": content})
+    small.tick()
+    small.run_requested()
+    [kept] = [key for key in small.input_keys() if "failed-" in key]
+    assert small.source.read(kept, limit_bytes=1 << 20)[0] == content
+
+
+def test_an_image_whose_jpeg_belongs_to_another_publishes_nothing(centre: Centre, tmp_path: Path) -> None:
+    picture = image(tmp_path / "d.tif")
+    centre.put({"c/d.tif": picture, "c/d.tiff": picture})
+    centre.convert("one_raw.csv", [("c/d.tif", 3)])
+    report = centre.convert("two_raw.csv", [("c/d.tiff", 3)])
+    assert report.classes == {"c/d.tiff": "key_collision"}
+    assert "'c/d.tif'" in report.failure("c/d.tiff")["message"]
+    assert centre.target.stat("c/d.tiff") is None
+
+
+def test_a_retry_leaves_rows_alone_that_repeat_others(centre: Centre, tmp_path: Path) -> None:
+    centre.put({"b.tif": image(tmp_path / "b.tif"), "bad.tif": b"no tiff"})
+    centre.convert("x_raw.csv", [("b.tif", 3), ("b.tif", 1), ("bad.tif", 3)])
+    assert drop_failed(Deployment(centre.settings, centre.server.connection), "x_raw.csv", None) == 1
+    assert centre.source.read("x_raw.csv", limit_bytes=1000)[0] == b"bad.tif,3\r\n"
+
+
 def test_a_retry_of_one_class_tries_exactly_those_rows(impatient: Centre, tmp_path: Path) -> None:
     impatient.put({"bad.tif": b"no tiff"})
     impatient.convert("x_raw.csv", [("bad.tif", 3), ("late.tif", 1)])

@@ -173,6 +173,31 @@ def test_a_zipped_product_is_processed(centre, sample, tmp_path):
     assert report(centre)[name]["state"] == "done"
 
 
+def test_a_zip_that_holds_another_product_than_its_name_says_fails(centre, sample, tmp_path):
+    shutil.make_archive(str(tmp_path / "product"), "zip", sample.parent, sample.name)
+    other = sample.name.removesuffix(".SAFE")[:-4] + "0000"
+    centre.put({f"safe/{other}.zip": tmp_path / "product.zip"})
+    process(centre)
+    assert report(centre)[other]["error_class"] == "manifest_contradiction"
+    assert list(centre.target.list("sentinel-1-iw-grd-l1b/")) == []
+
+
+def test_a_failed_product_is_taken_again_when_another_version_is_there_and_only_then(centre, sample, tmp_path):
+    broken = shutil.copytree(sample, tmp_path / sample.name)
+    [image] = broken.glob("measurement/*-vv-*")
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    name = upload(centre, broken)
+    process(centre)
+    assert report(centre)[name]["error_class"] == "checksum_mismatch"
+    centre.tick()
+    assert centre.requested == []
+    upload(centre, sample)
+    process(centre)
+    assert report(centre)[name]["state"] == "done", report(centre)
+    assert statuses(centre, "l1b", name) == ["MATERIALIZED"]
+    assert list(centre.target.list("_groundtrack/safes/failed/")) == []
+
+
 def test_the_short_names_of_the_public_bucket_are_understood(centre, sample):
     name = sample.name.removesuffix(".SAFE")
     centre.put(
