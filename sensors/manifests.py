@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from uuid import uuid4
 
 import dagster as dg
 
@@ -177,7 +178,7 @@ class Tick:
 
     def _settle(self, claim: Claim, plan: Plan) -> None:
         url = f"s3://{self._archive.output_bucket}/"
-        settled = settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url)
+        settled = settle(self._archive.source, self._records, claim, now_s=time.time(), products_url=url, by=f"sensor-{uuid4().hex}")
         if settled and settled.first:
             event = report_event(claim, self._archive.input_bucket, settled.report.totals, settled.keys)
             self._context.instance.report_runless_asset_event(event)

@@ -92,7 +92,7 @@ def _in_order(rows: Sequence[ClaimedRow], outcomes: Sequence[Outcome]) -> list[O
 
 def _settle(context: dg.OpExecutionContext, archive: ImageArchive, records: Records, claim: Claim, *, again: bool) -> None:
     url = f"s3://{archive.output_bucket}/"
-    settled = settle(archive.source, records, claim, now_s=time.time(), products_url=url, again=again)
+    settled = settle(archive.source, records, claim, now_s=time.time(), products_url=url, by=context.run.run_id, again=again)
     if settled is None:
         return
     context.log.info(f"{claim.manifest.key} is settled; report {settled.keys['report']}")

@@ -160,11 +160,12 @@ class Totals:
         )
 
 
-def report_json(report: BatchReport) -> bytes:
-    """Return the report for programs: everything that is known, without the thumbnails."""
+def report_json(report: BatchReport, settled_by: str) -> bytes:
+    """Return the report for programs: everything that is known, without the thumbnails, and who wrote it."""
     totals = report.totals
     document = {
         "report_version": 1,
+        "settled_by": settled_by,
         "manifest": {"id": report.id, "key": report.manifest, "bucket": report.bucket},
         "started": utc(report.started),
         "ended": utc(report.ended),

@@ -38,7 +38,9 @@ class Settled:
     first: bool
 
 
-def settle(source: Bucket, records: Records, claim: Claim, *, now_s: float, products_url: str, again: bool = False) -> Settled | None:
+def settle(
+    source: Bucket, records: Records, claim: Claim, *, now_s: float, products_url: str, by: str, again: bool = False
+) -> Settled | None:
     """Write the results of a manifest whose batches are all over; None while some are not.
 
     Args:
@@ -47,6 +49,7 @@ def settle(source: Bucket, records: Records, claim: Claim, *, now_s: float, prod
         claim: The manifest.
         now_s: The time, in seconds since the epoch.
         products_url: What stands before a product's key in its address.
+        by: Who settles, such as a run's id; of several at once, exactly one is told that it was the first.
         again: Whether results that are there are replaced: a settled manifest was run again on purpose.
     """
     batches = [records.outcomes(claim.id, number) for number in range(1, claim.batches + 1)]
@@ -66,7 +69,7 @@ def settle(source: Bucket, records: Records, claim: Claim, *, now_s: float, prod
         runs=[Run(run["id"], run["url"]) for _, run in over],
         rejected=claim.rejected,
     )
-    return Settled(*_write(source, records, claim, report, again=again))
+    return Settled(*_write(source, records, claim, report, by=by, again=again))
 
 
 def refused(row: ClaimedRow) -> Outcome:
@@ -80,7 +83,9 @@ def given_up(row: ClaimedRow, reason: str) -> Outcome:
     return Outcome(row.partition or "", State.FAILED, {}, Failure("run", "batch_interrupted", reason, remedy))
 
 
-def _write(source: Bucket, records: Records, claim: Claim, report: BatchReport, *, again: bool) -> tuple[BatchReport, dict[str, str], bool]:
+def _write(
+    source: Bucket, records: Records, claim: Claim, report: BatchReport, *, by: str, again: bool
+) -> tuple[BatchReport, dict[str, str], bool]:
     json_key = claim.outcome_key("report", "json")
     keys = {"report": claim.outcome_key("report", "html"), "report_csv": claim.outcome_key("report"), "report_json": json_key}
     rows = {"processed": processed_csv(report), "failed": failed_csv(report)}
@@ -93,7 +98,7 @@ def _write(source: Bucket, records: Records, claim: Claim, report: BatchReport, 
         pictured = replace(report, rows=_with_thumbnails(records.bucket, report.rows))
         source.write(keys["report"], report_html(pictured, csv_name=csv_name), content_type="text/html; charset=utf-8")
         source.write(keys["report_csv"], report_csv(report), content_type="text/csv; charset=utf-8")
-        first = _put_report(source, json_key, report_json(report), again=again)
+        first = _put_report(source, json_key, report_json(report, by), again=again)
     else:
         first = False
     source.delete(claim.outcome_key("processing"))

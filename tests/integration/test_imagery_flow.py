@@ -423,7 +423,7 @@ def test_a_crash_between_any_two_steps_is_put_right_by_the_next_tick(centre: Cen
         failed = Outcome("a.tif", State.FAILED, {}, Failure("x", "y", "z"))
         centre.records.put_outcomes(claim.id, 1, [failed], {"id": "", "url": "", "started_s": 1.0, "ended_s": 2.0})
     if step == "settled":
-        settle(centre.source, centre.records, claim, now_s=3.0, products_url="")
+        settle(centre.source, centre.records, claim, now_s=3.0, products_url="", by="a test")
         centre.source.write(claim.outcome_key("processing"), b"a.tif,3\r\n", content_type="text/csv")
     centre.tick()
     centre.run_requested()

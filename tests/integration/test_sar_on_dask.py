@@ -29,7 +29,7 @@ def test_products_made_at_once_on_a_cluster_are_those_made_one_after_the_other(t
     specs = [SafeSpec(lines=600, samples=500 + 20 * n, longitude=10.0 * n, latitude=45.0, seed=n) for n in range(PRODUCTS)]
     safes = [str(make_safe(tmp_path, spec)) for spec in specs]
     with (
-        LocalCluster(n_workers=2, threads_per_worker=threads, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=threads, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         futures = [client.submit(make, safe, f"{safe}.cluster.nc", land) for safe in safes]

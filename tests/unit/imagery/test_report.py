@@ -142,7 +142,9 @@ def test_an_address_is_encoded_for_http_and_plain_for_s3():
 
 
 def test_the_json_has_everything_but_the_pictures():
-    document = json.loads(report_json(report(done(1), failed(2, HOSTILE), done(3, state=State.CARRIED_OVER), failed(4, code="time_limit"))))
+    document = json.loads(
+        report_json(report(done(1), failed(2, HOSTILE), done(3, state=State.CARRIED_OVER), failed(4, code="time_limit")), "a run")
+    )
     totals = document["totals"]
     assert (totals["rows"], totals["done"], totals["carried_over"], totals["failed"]) == (4, 1, 1, 2)
     assert totals["failed_by_class"] == {"corrupt_image": 1, "time_limit": 1}
@@ -157,7 +159,7 @@ def test_the_json_has_everything_but_the_pictures():
 def test_a_rejected_manifest_has_a_report_that_says_why():
     why = Failure("manifest", "bad_manifest", "the manifest is not UTF-8", "Drop a CSV in UTF-8.")
     rejected = report(rejected=why)
-    assert json.loads(report_json(rejected))["rejected"]["error_class"] == "bad_manifest"
+    assert json.loads(report_json(rejected, "a run"))["rejected"]["error_class"] == "bad_manifest"
     assert read_csv(report_csv(rejected)) == []
     page = Page(report_html(rejected))
     assert "The manifest was refused: the manifest is not UTF-8" in page.text
