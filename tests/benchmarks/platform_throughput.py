@@ -80,6 +80,7 @@ def photograph(path: Path, side: int, seed: int) -> int:
             smooth = lines[:, :, left] * (1 - share) + lines[:, :, left + 1] * share
             pixels = np.clip(smooth + generator.normal(0, 4, smooth.shape).astype("float32"), 0, 255).astype("uint8")
             file.write(pixels, window=((top, top + pixels.shape[1]), (0, side)))
+    return bands
 
 
 def fill(bucket: S3Bucket, scale: float) -> dict[str, int]:
