@@ -108,12 +108,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _outputs_never_overwrite_inputs(self) -> Self:
-        same = self.input_bucket == self.output_bucket
-        if same and (self.input_prefix.startswith(self.output_prefix) or self.output_prefix.startswith(self.input_prefix)):
-            raise ValueError(
-                f"a product could overwrite a raw image: input s3://{self.input_bucket}/{self.input_prefix} and output "
-                f"s3://{self.output_bucket}/{self.output_prefix} overlap; use two buckets or two prefixes side by side"
-            )
+        for prefix in (self.input_prefix, self.safe_prefix) if self.input_bucket == self.output_bucket else ():
+            if prefix.startswith(self.output_prefix) or self.output_prefix.startswith(prefix):
+                raise ValueError(
+                    f"a product could overwrite a raw image: input s3://{self.input_bucket}/{prefix} and output "
+                    f"s3://{self.output_bucket}/{self.output_prefix} overlap; use two buckets or two prefixes side by side"
+                )
         return self
 
     @model_validator(mode="after")

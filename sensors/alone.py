@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
@@ -14,6 +15,8 @@ from resources.archive import Archive
 from resources.object_store import check_conditional_writes
 
 _LEASE_S = 150.0
+_CLOCK_S = 10.0
+"""A process's start is counted from the machine's, which moves when the clock is set."""
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def alone(archive: Archive, sensor: str) -> Iterator[bool]:
         ConfigurationError: The store does not honour conditional writes.
     """
     check_conditional_writes(archive.target, archive.output_prefix)
-    holder = f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time():.0f}/{uuid4().hex}"
+    holder = f"{_machine()}/{os.getpid()}/{psutil.Process().create_time():.0f}/{uuid4().hex}"
     key = f"{archive.output_prefix}_groundtrack/sensors/{sensor}.json"
     held = lease.acquire(archive.target, key, holder, ttl_s=_LEASE_S, now_s=time.time(), is_dead=_is_dead)
     try:
@@ -41,10 +44,16 @@ def alone(archive: Archive, sensor: str) -> Iterator[bool]:
 def _is_dead(holder: str) -> bool:
     """Whether a holder was a process of this machine that has ended; of other machines nothing is known."""
     host, _, rest = holder.partition("/")
-    if host != socket.gethostname():
+    if host != _machine():
         return False
-    pid, created, _ = rest.split("/")
+    pid, created_s, _ = rest.split("/")
     try:
-        return f"{psutil.Process(int(pid)).create_time():.0f}" != created
+        return abs(psutil.Process(int(pid)).create_time() - float(created_s)) > _CLOCK_S
     except psutil.NoSuchProcess:
         return True
+
+
+def _machine() -> str:
+    """Return what tells this machine from others; containers of one host name do not see each other's processes."""
+    processes = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}:{processes.stat().st_ino if processes.exists() else 0}"

@@ -26,7 +26,7 @@ Context = dg.OpExecutionContext | dg.AssetExecutionContext
 class L1bConfig(dg.Config):
     """How this run processes; what is left out is as the deployment's settings say."""
 
-    resolution_m: int | None = Field(default=None, description="Cell size of the grid in metres, about.")
+    resolution_m: float | None = Field(default=None, description="Cell size of the grid in metres, about.")
     variables: list[str] | None = Field(default=None, description="Variables to write.")
     polarisations: list[str] | None = Field(default=None, description="Polarisations to write, such as VV; all when left out.")
 

@@ -66,9 +66,9 @@ def process_local(shop: LocalShop, job: LocalJob, stages: Stages) -> tuple[State
     """
     source, out = Path(job.safe), Path(job.out)
     with stages("look_up"):
-        if is_done(shop, job):
-            return State.CARRIED_OVER, {"output": job.out}
         marks = _marks(source, shop.processing)
+        if _is_signed(out, marks):
+            return State.CARRIED_OVER, {"output": job.out}
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="groundtrack-") as folder:
         with stages("stage_in"):
@@ -92,7 +92,10 @@ def is_done(shop: LocalShop, job: LocalJob) -> bool:
     Raises:
         MissingInput: The product does not exist.
     """
-    marks, out = _marks(Path(job.safe), shop.processing), Path(job.out)
+    return _is_signed(Path(job.out), _marks(Path(job.safe), shop.processing))
+
+
+def _is_signed(out: Path, marks: dict[str, str]) -> bool:
     if not out.is_file():
         return False
     try:

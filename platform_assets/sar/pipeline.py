@@ -37,7 +37,6 @@ _ITEM_BYTES = 16 << 20
 _PARALLEL = 16
 _SUFFIXES = {stac.L1B: "_L1B.nc", stac.QUICKLOOK: "_L1B.png"}
 _MEDIA_TYPES = {stac.L1B: "application/x-netcdf", stac.QUICKLOOK: "image/png"}
-_WANTED = frozenset(_SUFFIXES)
 # Measured on a full IW GRDH: 1.2 s, and 3.4 s to fetch and check 1.74 GB from a server on the same machine.
 _COST_S, _COST_S_PER_BYTE = 0.5, 2.3e-9
 
@@ -89,7 +88,7 @@ def process_safe(shop: Workshop, job: SafeJob, stages: Stages) -> tuple[State, d
     with stages("look_up"):
         check_supported(product)
         item = read_item(shop, product)
-        if item and stac.is_done(item, job, shop.processing, _WANTED) and _files_are_there(shop, item, product):
+        if item and stac.is_done(item, job, shop.processing, _wanted(shop.processing)) and _files_are_there(shop, item, product):
             return State.CARRIED_OVER, dict(stac.facts_from_item(item, naming.item_key(product, shop.prefix)))
     with TemporaryDirectory(prefix="groundtrack-") as folder:
         scratch = Path(folder)
@@ -118,7 +117,7 @@ def find_done(shop: Workshop, jobs: Sequence[SafeJob]) -> list[Outcome]:
     there = shop.target.stat_many(known)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         items = dict(zip(there, pool.map(lambda key: read_item(shop, ProductName.parse(known[key].name)), there), strict=True))
-    done = {key: item for key, item in items.items() if item and stac.is_done(item, known[key], shop.processing, _WANTED)}
+    done = {key: item for key, item in items.items() if item and stac.is_done(item, known[key], shop.processing, _wanted(shop.processing))}
     facts = {key: stac.facts_from_item(item, key) for key, item in done.items()}
     published = shop.target.stat_many(made["key"] for fact in facts.values() for made in fact["products"].values())
     return [
@@ -152,6 +151,11 @@ def read_item(shop: Workshop, product: ProductName) -> dict[str, Any] | None:
         return None
     item: dict[str, Any] = json.loads(data)
     return item
+
+
+def _wanted(processing: Processing) -> frozenset[str]:
+    """Return what must have been made: of what a user's function writes, there may be nothing to draw a quicklook from."""
+    return frozenset(_SUFFIXES) if isinstance(processing, L1bOptions) else frozenset({stac.L1B})
 
 
 def _files_are_there(shop: Workshop, item: dict[str, Any], product: ProductName) -> bool:

@@ -272,8 +272,9 @@ def test_a_function_of_the_users_own_gets_the_engine(centre, sample):
     assert report(centre)[name]["state"] == "done", report(centre)
     facts = item_of(centre, name)["properties"]["groundtrack:l1b"]
     assert facts["own"]["factor"] == 3.0
+    made = item_of(centre, name)
     assert materialize(centre, name).success
-    assert item_of(centre, name)["properties"]["groundtrack:l1b"] == facts
+    assert item_of(centre, name) == made  # found done: an item that is written again has another time
 
 
 def test_a_function_that_writes_nothing_fails(centre, sample):
