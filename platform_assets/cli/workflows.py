@@ -21,18 +21,18 @@ from uv import find_uv_bin
 
 from platform_assets.cli import console
 from platform_assets.common.errors import ConfigurationError
-from platform_assets.workflows import interpreters
-from platform_assets.workflows.environments import EnvironmentCache
+from platform_assets.environments import interpreters
+from platform_assets.environments.cache import EnvironmentCache
+from platform_assets.environments.process import Limits
+from platform_assets.environments.uv import PackageIndex, Uv
 from platform_assets.workflows.errors import InvalidRun
 from platform_assets.workflows.local import run_workflow
 from platform_assets.workflows.manifest import content_hash, find_manifest, read_manifest, write_manifest
 from platform_assets.workflows.model import WorkflowSpec
 from platform_assets.workflows.notebooks import write_dockerfile, write_notebook
 from platform_assets.workflows.packages import Package, find_package, module_of, workflows_of
-from platform_assets.workflows.process import Limits
 from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord, TaskState
 from platform_assets.workflows.sdk_files import sdk_folder, write_sdk_wheel
-from platform_assets.workflows.uv import PackageIndex, Uv
 from resources.settings import load
 
 _STYLES = {TaskState.SUCCEEDED: "green", TaskState.CARRIED_OVER: "green", TaskState.FAILED: "bold red", TaskState.UPSTREAM_FAILED: "yellow"}

@@ -1,6 +1,6 @@
 """What goes wrong round a task, apart from the task itself."""
 
-from platform_assets.common.errors import PermanentError, TransientError
+from platform_assets.common.errors import PermanentError
 
 
 class InvalidWorkflow(PermanentError):
@@ -22,24 +22,3 @@ class InvalidRun(PermanentError):
 
     code = "invalid_run"
     remedy = "Correct what the message names."
-
-
-class InstallFailed(PermanentError):
-    """An environment cannot be made: what is asked for does not exist, contradicts itself, or does not build."""
-
-    code = "install_failed"
-    remedy = "Read the installer's text; correct the package's pins, or say where its wheels are (--find-links, --index-url)."
-
-
-class MissingExtra(InstallFailed):
-    """The package has no such extra; installers only warn of it, and install something else than was asked for."""
-
-    code = "missing_extra"
-    remedy = "Add the extra to the package; to do without `frozen`, export with --no-frozen."
-
-
-class IndexUnreachable(TransientError):
-    """The package index did not answer."""
-
-    code = "index_unreachable"
-    remedy = "Look at the network and the index; what was made before runs without it."

@@ -9,9 +9,9 @@ from threading import Event
 from typing import Any
 
 from platform_assets.common.errors import Conflict
+from platform_assets.environments.process import Message
 from platform_assets.workflows.errors import InvalidRun
 from platform_assets.workflows.model import WorkflowSpec
-from platform_assets.workflows.process import Message
 from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord, TaskState, read_record, run_task, write_record
 
 _DONE = (TaskState.SUCCEEDED, TaskState.CARRIED_OVER)

@@ -11,12 +11,12 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from platform_assets.common.errors import MissingInput
+from platform_assets.environments.process import carry_out
+from platform_assets.environments.uv import Uv
 from platform_assets.workflows.errors import InvalidWorkflow
 from platform_assets.workflows.model import WorkflowSpec, workflow_from
-from platform_assets.workflows.process import carry_out
 from platform_assets.workflows.runner import Shop, failure_of, leased, program
 from platform_assets.workflows.sdk.workflow import FROZEN
-from platform_assets.workflows.uv import Uv
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 

@@ -12,15 +12,16 @@ from typing import Any
 
 from platform_assets.common.errors import GroundtrackError, TransientError
 from platform_assets.common.values import Failure
-from platform_assets.workflows.environments import Environment, EnvironmentCache
+from platform_assets.environments.cache import Environment, EnvironmentCache
+from platform_assets.environments.process import Ended, Limits, Message, Program, Stop, carry_out
 from platform_assets.workflows.manifest import content_hash
 from platform_assets.workflows.model import TaskSpec, WorkflowSpec
-from platform_assets.workflows.process import Ended, Limits, Message, Program, Stop, carry_out
 
 RECORD = "record.json"
 """The record of a task, in its folder."""
 
 _LOGS = "Read stdout.log and stderr.log of the attempt; correct the task or its input, and run again."
+_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from platform_assets.workflows.child import main; sys.exit(main())"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -188,7 +189,7 @@ def program(shop: Shop, environment: Environment, folder: Path, home: Path) -> P
     }
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     python = shop.python or environment.python
-    return Program(python, shop.sdk, folder, variables, (environment.lease,) if environment.lease >= 0 else ())
+    return Program(python, ("-c", _CHILD, str(shop.sdk)), folder, variables, (environment.lease,) if environment.lease >= 0 else ())
 
 
 def read_record(run: RecipeRun, task: str) -> dict[str, Any] | None:

@@ -27,13 +27,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from uv import find_uv_bin
 
-from platform_assets.workflows import interpreters
-from platform_assets.workflows.environments import EnvironmentCache
+from platform_assets.environments import interpreters
+from platform_assets.environments.cache import EnvironmentCache
+from platform_assets.environments.uv import PackageIndex, Uv
 from platform_assets.workflows.local import run_workflow
 from platform_assets.workflows.model import TaskSpec, WorkflowSpec
 from platform_assets.workflows.runner import RecipeRun, Shop
 from platform_assets.workflows.sdk_files import sdk_folder
-from platform_assets.workflows.uv import PackageIndex, Uv
 from tests.builders.wheels import instrument
 
 ROOT = Path(__file__).parents[2]

@@ -17,14 +17,14 @@ import pytest
 from uv import find_uv_bin
 
 from platform_assets.common.errors import Conflict
-from platform_assets.workflows import interpreters
-from platform_assets.workflows.environments import EnvironmentCache
+from platform_assets.environments import interpreters
+from platform_assets.environments.cache import EnvironmentCache
+from platform_assets.environments.process import Limits
+from platform_assets.environments.uv import PackageIndex, Uv
 from platform_assets.workflows.local import run_workflow
 from platform_assets.workflows.manifest import read_manifest
-from platform_assets.workflows.process import Limits
 from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord
 from platform_assets.workflows.sdk_files import sdk_folder
-from platform_assets.workflows.uv import PackageIndex, Uv
 from tests.builders.commands import Done
 from tests.builders.commands import run as command
 from tests.builders.wheels import instrument

@@ -47,6 +47,8 @@ def forbidden(path: Path) -> set[str]:
                 | others
                 | {"resources", "sensors", "platform_assets.execution", "platform_assets.cli", "platform_assets.catalog"}
             )
+        case ["environments", *_]:
+            return ENGINES | AMBIENT | others | {"resources", "sensors", "platform_assets.execution", "platform_assets.cli"}
         case ["catalog", *_]:
             return ENGINES | AMBIENT | others | {"resources", "sensors", "platform_assets.execution", "platform_assets.cli"}
         case ["execution", *_]:
@@ -84,4 +86,4 @@ def test_only_the_composition_root_imports_every_room() -> None:
 
 def test_every_package_of_ours_is_covered_by_a_rule() -> None:
     folders = {path.parts[1] for path in FILES if path.parts[0] == "platform_assets" and len(path.parts) > 2}
-    assert folders == {"common", "execution", "catalog", "cli"} | DOMAINS
+    assert folders == {"common", "environments", "execution", "catalog", "cli"} | DOMAINS

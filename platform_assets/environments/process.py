@@ -15,7 +15,6 @@ from typing import Any
 
 import psutil
 
-_CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from platform_assets.workflows.child import main; sys.exit(main())"
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.001, 0.05
 _MEMORY_POLL_S = 0.5
 _REPORT = "report.jsonl"
@@ -54,14 +53,14 @@ class Program:
 
     Attributes:
         python: An environment's interpreter.
-        sdk: The folder that has the SDK and nothing else.
+        arguments: What follows `python -I -u -X faulthandler`, such as `-c` and a script, which reads its order from standard input.
         folder: Working directory, and where report and output go; made here.
         variables: All of the process's environment.
         keep: File descriptors that it inherits.
     """
 
     python: Path
-    sdk: Path
+    arguments: Sequence[str]
     folder: Path
     variables: Mapping[str, str] = field(repr=False)
     keep: Sequence[int] = ()
@@ -105,7 +104,7 @@ def carry_out(
 
     Args:
         program: The process.
-        order: What `child` takes, in JSON types.
+        order: What it takes, in JSON types: one line on standard input, with the path of its `report` added.
         limits: What it may take.
         canceled: Ends it when it is set.
         heard: Gets every message as it comes.
@@ -158,7 +157,7 @@ def _message(line: bytes) -> Message | None:
 
 
 def _start(program: Program, order: Message) -> "subprocess.Popen[bytes]":
-    command = (str(program.python), "-I", "-u", "-X", "faulthandler", "-c", _CHILD, str(program.sdk))
+    command = (str(program.python), "-I", "-u", "-X", "faulthandler", *program.arguments)
     with (program.folder / STDOUT).open("wb") as out, (program.folder / STDERR).open("wb") as err:
         process = subprocess.Popen(  # noqa: S603
             command,

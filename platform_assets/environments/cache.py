@@ -27,9 +27,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from platform_assets.common.errors import Conflict
-from platform_assets.workflows.errors import MissingExtra
-from platform_assets.workflows.interpreters import Interpreter
-from platform_assets.workflows.uv import Uv
+from platform_assets.environments.errors import MissingExtra
+from platform_assets.environments.interpreters import Interpreter
+from platform_assets.environments.uv import Uv
 
 _BUILDER = 1
 """Raised when environments are made otherwise: those of before are then no longer used."""

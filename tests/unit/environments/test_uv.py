@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from platform_assets.workflows import interpreters
-from platform_assets.workflows.errors import IndexUnreachable, InstallFailed
-from platform_assets.workflows.uv import PackageIndex, Uv, _error, names_in
+from platform_assets.environments import interpreters
+from platform_assets.environments.errors import IndexUnreachable, InstallFailed
+from platform_assets.environments.uv import PackageIndex, Uv, _error, names_in
 
 
 def uv(tmp_path: Path, **index) -> Uv:
@@ -28,7 +28,7 @@ def test_offline_the_remedy_is_to_prewarm(tmp_path):
 
 def test_an_index_that_does_not_answer_is_tried_again_and_is_no_fault_of_the_package(tmp_path, monkeypatch):
     waited: list[float] = []
-    monkeypatch.setattr("platform_assets.workflows.uv.time.sleep", waited.append)
+    monkeypatch.setattr("platform_assets.environments.uv.time.sleep", waited.append)
     unreachable = uv(tmp_path, url="http://127.0.0.1:9/simple")
     unreachable = Uv(unreachable.program, unreachable.cache, unreachable.index, {**unreachable.variables, "UV_HTTP_RETRIES": "0"})
     with pytest.raises(IndexUnreachable, match="Connection refused"):

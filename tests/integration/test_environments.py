@@ -13,10 +13,10 @@ import pytest
 from uv import find_uv_bin
 
 from platform_assets.common.errors import Conflict
-from platform_assets.workflows import interpreters
-from platform_assets.workflows.environments import EnvironmentCache
-from platform_assets.workflows.errors import InstallFailed, MissingExtra
-from platform_assets.workflows.uv import PackageIndex, Uv
+from platform_assets.environments import interpreters
+from platform_assets.environments.cache import EnvironmentCache
+from platform_assets.environments.errors import InstallFailed, MissingExtra
+from platform_assets.environments.uv import PackageIndex, Uv
 from tests.builders.wheels import instrument
 
 ONE, TWO = ["instrument[frozen]==1.0.0"], ["instrument[frozen]==2.0.0"]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from platform_assets.workflows.errors import IndexUnreachable, InstallFailed
+from platform_assets.environments.errors import IndexUnreachable, InstallFailed
 
 _ATTEMPTS = 3
 _FIRST_DELAY_S = 1.0

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from platform_assets.workflows.errors import InstallFailed
+from platform_assets.environments.errors import InstallFailed
 
 _PROGRAM = """
 import json, platform, sys, sysconfig
