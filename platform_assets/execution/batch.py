@@ -11,6 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -19,17 +20,19 @@ from uuid import uuid4
 
 from distributed import CancelledError, Client, Future
 from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from platform_assets.common.errors import TransientError, WorkerLost
 from platform_assets.common.values import Failure, Outcome, State, Work
 from platform_assets.execution.plan import Groups, RetryPolicy
 from platform_assets.execution.progress import Progress
-from platform_assets.execution.worker import ItemResult, ItemTask, Limits, failure_of, run_group
+from platform_assets.execution.worker import ItemResult, ItemTask, Limits, executes, failure_of, run_group
 
 _log = logging.getLogger(__name__)
 _GATHER_S = 30.0
 _LOOK_S = 5.0
+_STOP_S, _STOP_POLL_S = 15.0, 0.2
 
 
 class ClusterLost(TransientError):
@@ -147,8 +150,20 @@ class Batch:
                     last_tick = time.monotonic()
                     self._reporting.tick(progress, last_tick - began)
         finally:
-            self._client.cancel([flight.future for flight in self._flying.values()], force=True)
+            if self._flying:
+                self._stop()
             self._client.unsubscribe_topic(self._topic)
+
+    def _stop(self) -> None:
+        """Cancel what runs, and wait until no worker is in the middle of a stage: what it publishes then belongs to this batch."""
+        self._client.cancel([flight.future for flight in self._flying.values()], force=True)
+        deadline = time.monotonic() + _STOP_S
+        with suppress(OSError, TimeoutError, CommClosedError):
+            while self._client.status == "running" and time.monotonic() < deadline:
+                if not any(self._client.run(executes, self._topic, on_error="ignore").values()):
+                    return
+                time.sleep(_STOP_POLL_S)
+        _log.warning("some items are still in the middle of a stage; they begin no other")
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, words = event
@@ -192,7 +207,7 @@ class Batch:
         number = next(self._numbers)
         name = f"{self._task.__name__}-{self._topic}-{number}"
         self._reporting.started([key for key, _ in items])
-        future = self._client.submit(run_group, self._task, self._shared(), items, limits, self._topic, key=name, pure=False)
+        future = self._client.submit(run_group, self._task, self._shared(), items, limits, self._topic, name, key=name, pure=False)
         self._flying[number] = _Flight(future, tries)
         future.add_done_callback(lambda _: self._landed.put(number))
 

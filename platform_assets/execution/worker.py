@@ -65,8 +65,10 @@ class ItemResult:
     peak_memory_mb: int = 0
 
 
-def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], limits: Limits, topic: str) -> list[ItemResult]:
+def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], limits: Limits, topic: str, name: str) -> list[ItemResult]:
     """Run the items of one group one after the other; never raises because of an item.
+
+    When the group is cancelled, or its client is gone, no other stage is begun.
 
     Args:
         task: The item function: `(shared, payload, stages) -> (state, facts)`; a module-level function.
@@ -74,14 +76,32 @@ def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], l
         items: Partition key and payload of each item.
         limits: What each item may use.
         topic: Dask's event topic for the guard's last words.
+        name: The group's key in Dask.
     """
     # Dask removes the folder of a worker that was killed when the next one starts beside it; nobody does so for /tmp.
-    tempfile.tempdir = get_worker().local_directory
-    return [_run_item(task, shared, key, payload, limits, topic) for key, payload in items]
+    worker = get_worker()
+    tempfile.tempdir = worker.local_directory
+    return [_run_item(task, shared, key, payload, limits, topic, lambda: _is_wanted(worker, name)) for key, payload in items]
 
 
-def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limits, topic: str) -> ItemResult:
-    stages = Stages()
+def _is_wanted(worker: Worker, name: str) -> bool:
+    """Whether anybody waits for a task that this worker executes; Dask stops no thread, it only notes that it is cancelled."""
+    task = worker.state.tasks.get(name)
+    return task is not None and task.state != "cancelled"
+
+
+def executes(topic: str, dask_worker: Worker) -> bool:
+    """Whether a worker still has a group of a batch in its thread; Dask runs this beside it and gives it the worker.
+
+    Args:
+        topic: The batch's topic, which is part of the keys of its groups.
+        dask_worker: The worker.
+    """
+    return any(topic in str(task.key) for task in (*dask_worker.state.executing, *dask_worker.state.long_running))
+
+
+def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limits, topic: str, is_wanted: Callable[[], bool]) -> ItemResult:
+    stages = Stages(is_wanted)
     began = time.perf_counter()
     state, facts, failure = State.FAILED, dict[str, Any](), None
     with _guarded(key, stages, limits, topic) as guard:

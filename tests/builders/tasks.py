@@ -26,6 +26,16 @@ def nothing(shared: None, payload: int, stages: Stages) -> tuple[State, dict[str
     return State.DONE, {"number": payload}
 
 
+def many_stages(shared: Path, payload: int, stages: Stages) -> tuple[State, dict[str, Any]]:
+    """Take 40 stages of 0.1 s, and write at the end of each."""
+    for number in range(40):
+        with stages(str(number)):
+            time.sleep(0.1)
+            with (shared / str(payload)).open("a") as file:
+                file.write("x")
+    return State.DONE, {}
+
+
 def _done(tries: int) -> tuple[State, dict[str, Any]]:
     return State.DONE, {"tries": tries}
 

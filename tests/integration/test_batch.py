@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from platform_assets.execution.progress import Progress
 from platform_assets.execution.worker import Limits
 from resources.dask_cluster import DaskCluster
 from tests.builders.servers import wait_for
-from tests.builders.tasks import behave, nothing
+from tests.builders.tasks import behave, many_stages, nothing
 
 OPTIONS = BatchOptions(
     retry=RetryPolicy(first_delay_s=0.1), limits=Limits(time_s=5.0, memory_bytes=500_000_000), alone_memory_bytes=2_000_000_000, tick_s=0.2
@@ -131,6 +132,24 @@ def test_a_raise_in_the_report_stops_the_batch_and_its_tasks(client: Client, tmp
         run(client, tmp_path, ["slow"] * 40, tick=stop)
     wait_for(lambda: not any(client.processing().values()), "the end of running tasks")
     assert len(list(tmp_path.iterdir())) < 40
+
+
+def test_nothing_goes_on_on_the_workers_after_a_batch_was_stopped(client: Client, tmp_path: Path) -> None:
+    def written() -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+
+    def stop(progress: Progress, elapsed_s: float) -> None:
+        if len(written()) == 2:
+            raise KeyboardInterrupt
+
+    works = [Work(str(number), number) for number in range(8)]
+    batch = Batch(client, many_stages, lambda: tmp_path, OPTIONS, Reporting(lambda keys: None, lambda outcome: None, stop))
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(works, Progress(len(works), 1.0))
+    at_the_end = written()
+    time.sleep(0.5)
+    assert written() == at_the_end
+    assert all(size < 40 for size in at_the_end.values())
 
 
 def test_a_scheduler_that_dies_stops_the_batch_as_transient(tmp_path: Path) -> None:
