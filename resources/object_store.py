@@ -4,14 +4,13 @@ What differs between servers, and what is done about it here:
 
 * radosgw takes `IfMatch` only without quotes, the others take both forms: none are sent.
 * A lost race answers 409, 412 or (radosgw) 500: all three mean conflict, and the object is read back to see who won.
-* boto3 spends 50 us of CPU on each listed key, most of it on dates: pages are parsed here, five times cheaper, and pages
+* boto3 spends 50 us of CPU on each listed key, most of it on dates: `s3_pages` parses pages, five times cheaper, and pages
   without any key that is wanted are not parsed at all. Servers that allow more than 1,000 keys a page are asked for 10,000.
 """
 
 import hashlib
 import os.path
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,9 +19,8 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
-from xml.sax.saxutils import unescape
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
@@ -35,6 +33,7 @@ from platform_assets.common.errors import ConfigurationError, InputChanged, Limi
 from platform_assets.common.keys import shown
 from platform_assets.common.store import Level
 from platform_assets.common.values import ObjectRef
+from resources.s3_pages import bare, folders_of, next_token, objects_of, seconds
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,7 +44,6 @@ _SINGLE_LOOKUPS = 100
 _PARALLEL_LOOKUPS = 16
 _CONFLICTS = frozenset({409, 412})
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")
-_TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 _GONE = frozenset({"404", "NoSuchKey", "NotFound"})
 # 64 MB parts, one at a time: a worker uploads beside other workers, and the embedded server holds a part in memory.
 _TRANSFER = TransferConfig(multipart_threshold=64 << 20, multipart_chunksize=64 << 20, use_threads=False)
@@ -156,13 +154,13 @@ class S3Bucket:
         wanted = re.compile(b"(?:%s)</Key>" % plain)
         for page in self._pages(prefix, **({"StartAfter": start_after} if start_after else {})):
             if wanted.search(page):
-                yield from (ref for ref in _parse_page(page) if ref.key.endswith(ending))
+                yield from (ref for ref in objects_of(page) if ref.key.endswith(ending))
 
     def level(self, prefix: str) -> Level:
         level: Level = ([], [])
         for page in self._pages(prefix, Delimiter="/"):
-            level[0].extend(_folders(page))
-            level[1].extend(_parse_page(page))
+            level[0].extend(folders_of(page))
+            level[1].extend(objects_of(page))
         return level
 
     def _pages(self, prefix: str, **options: Any) -> Iterator[bytes]:
@@ -172,7 +170,7 @@ class S3Bucket:
                 answer: Any = self._s3.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=_PAGE_KEYS, EncodingType="url", **position)
             page: bytes = answer["Page"]
             yield page
-            token = _next_token(page)
+            token = next_token(page)
             if token is None:
                 return
             position = {name: value for name, value in options.items() if name != "StartAfter"} | {"ContinuationToken": token}
@@ -248,7 +246,7 @@ class S3Bucket:
 
     def write(self, key: str, data: bytes, *, content_type: str) -> str:
         with _translated(self.name, key):
-            return _bare(self._s3.put_object(Bucket=self.name, Key=key, Body=data, ContentType=content_type)["ETag"])
+            return bare(self._s3.put_object(Bucket=self.name, Key=key, Body=data, ContentType=content_type)["ETag"])
 
     def create(self, key: str, data: bytes, *, content_type: str) -> bool:
         return self._write_if(key, data, content_type, {"IfNoneMatch": "*"}) is not None
@@ -260,7 +258,7 @@ class S3Bucket:
         with _translated(self.name, key):
             try:
                 answer = self._s3.put_object(Bucket=self.name, Key=key, Body=data, ContentType=content_type, **condition)  # type: ignore[arg-type]
-                return _bare(answer["ETag"])
+                return bare(answer["ETag"])
             except ClientError as error:
                 if _status(error) not in _CONFLICTS and _status(error) != 500 and not _is_gone(error):
                     raise
@@ -277,7 +275,7 @@ class S3Bucket:
         if size < _TRANSFER.multipart_threshold:
             with _translated(self.name, key), path.open("rb") as file:
                 answer = self._s3.put_object(Bucket=self.name, Key=key, Body=file, **extra)
-            return ObjectRef(key, _bare(answer["ETag"]), size)
+            return ObjectRef(key, bare(answer["ETag"]), size)
         with _translated(self.name, key):
             self._s3.upload_file(str(path), self.name, key, ExtraArgs=extra, Config=_TRANSFER)
         ref = self.stat(key)
@@ -367,42 +365,8 @@ def _from_status(where: str, error: ClientError) -> Exception:
     return PermanentError(text, code="store_error", remedy="Look the code up in the S3 server's documentation.")
 
 
-def _folders(page: bytes) -> Iterator[str]:
-    root, space, encoded = _opened(page)
-    for entry in root.iterfind(f"{space}CommonPrefixes/{space}Prefix"):
-        yield unquote_plus(entry.text or "") if encoded else entry.text or ""
-
-
-def _opened(page: bytes) -> tuple[ET.Element, str, bool]:
-    root = ET.fromstring(page)  # noqa: S314 - from the configured S3 server; expat refuses entity bombs by itself
-    space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
-    return root, space, root.findtext(f"{space}EncodingType") == "url"
-
-
-def _parse_page(page: bytes) -> Iterator[ObjectRef]:
-    root, space, encoded = _opened(page)
-    for entry in root.iter(f"{space}Contents"):
-        key = entry.findtext(f"{space}Key", "")
-        yield ObjectRef(
-            key=unquote_plus(key) if encoded else key,
-            etag=_bare(entry.findtext(f"{space}ETag", "")),
-            size_bytes=int(entry.findtext(f"{space}Size", "0")),
-            modified=_seconds(entry.findtext(f"{space}LastModified", "")),
-        )
-
-
-def _next_token(page: bytes) -> str | None:
-    found = _TOKEN.search(page)
-    return unescape(found[1].decode()) if found else None
-
-
 def _ref(key: str, answer: Any) -> ObjectRef:
-    return ObjectRef(key, _bare(answer["ETag"]), answer["ContentLength"], _seconds(answer["LastModified"].isoformat()))
-
-
-def _seconds(moment: str) -> str:
-    """Cut a UTC moment to whole seconds: listings have milliseconds on some servers, single look-ups never."""
-    return f"{moment[:19]}Z" if moment else ""
+    return ObjectRef(key, bare(answer["ETag"]), answer["ContentLength"], seconds(answer["LastModified"].isoformat()))
 
 
 def _missing(bucket: str, key: str) -> MissingInput:
@@ -420,10 +384,6 @@ def _status(error: ClientError) -> int:
 
 def _is_gone(error: ClientError) -> bool:
     return _status(error) == 404 and error.response.get("Error", {}).get("Code", "") in _GONE
-
-
-def _bare(etag: str) -> str:
-    return etag.strip('"')
 
 
 def _etag_is_md5(etag: str, answer: Any) -> bool:
