@@ -24,7 +24,10 @@ def report(manifest: str, as_json: bool, save: Path | None) -> None:
     """Show how every row of MANIFEST ended; MANIFEST is its key, as it was dropped."""
     deployment = find_deployment()
     if now := unsettled(deployment, manifest):
-        console.note(now)
+        if as_json:
+            click.echo(json.dumps({"settled": False, "now": now}))
+        else:
+            console.note(now)
         return
     document = newest_report(deployment, manifest)
     if as_json:

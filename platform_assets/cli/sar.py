@@ -19,9 +19,9 @@ from rich.text import Text
 from platform_assets.cli import console
 from platform_assets.common.errors import ConfigurationError, MissingInput
 from platform_assets.common.stages import Stages
-from platform_assets.common.values import Outcome, State, Work
+from platform_assets.common.values import Failure, Outcome, State, Work
 from platform_assets.execution import progress as counts
-from platform_assets.execution.batch import Batch, BatchOptions, Reporting
+from platform_assets.execution.batch import Batch, BatchOptions, ClusterLost, Reporting
 from platform_assets.execution.run import batch_options
 from platform_assets.sar.local import LocalJob, LocalShop, is_done, process_local
 from platform_assets.sar.naming import SAFE_SUFFIX, locate
@@ -77,7 +77,7 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     """Make L1B files of many products on Dask.
 
     INPUTS are folders NAME.SAFE, zips of such, folders that have some in them, or text files that name one a line. What is
-    done is skipped; one bad product harms no other. The exit code is 1 when any failed.
+    done is skipped; one bad product harms no other. The exit code is 1 when any failed, or was left over by Ctrl-C.
     """
     settings = load()
     shop = LocalShop(_processing(settings, **options), verify=not no_verify, institution=settings.institution)
@@ -87,12 +87,18 @@ def batch(inputs: tuple[Path, ...], out: Path, cluster: str | None, workers: int
     before = [Outcome(job.out, State.CARRIED_OVER) for job in jobs.values() if Path(job.safe).exists() and is_done(shop, job)]
     left = [job for out_file, job in jobs.items() if out_file not in {outcome.key for outcome in before}]
     outcomes = before + (_run(_cluster(settings, cluster, workers), shop, left, batch_options(settings, group_items=1)) if left else [])
+    outcomes += [_left_over(job) for job in left if job.out not in {outcome.key for outcome in outcomes}]
     rows = [_row(jobs[outcome.key], outcome) for outcome in outcomes]
     summary = _write_summary(out, began, rows)
     failed = sum(outcome.state is State.FAILED for outcome in outcomes)
     done = sum(outcome.state is State.DONE for outcome in outcomes)
     console.note(f"{done} done, {len(rows) - done - failed} were done before, {failed} failed. Summary: {summary}")
     sys.exit(1 if failed else 0)
+
+
+def _left_over(job: LocalJob) -> Outcome:
+    remedy = "Run the same command again: what is done is skipped."
+    return Outcome(job.out, State.FAILED, {}, Failure("run", "batch_interrupted", "the batch was stopped before its end", remedy))
 
 
 def _jobs(safes: Sequence[Path], out: Path) -> dict[str, LocalJob]:
@@ -194,7 +200,7 @@ def _cluster(settings: Settings, cluster: str | None, workers: int | None) -> Da
 
 
 def _run(dask: DaskCluster, shop: LocalShop, jobs: list[LocalJob], options: BatchOptions) -> list[Outcome]:
-    """Run the batch under a progress bar; errors are shown as they come."""
+    """Run the batch under a progress bar; errors are shown as they come. What had not ended when it was stopped is not returned."""
     works = [Work(job.out, job, _COST_S + _COST_S_PER_BYTE * _bytes(Path(job.safe))) for job in jobs]
     progress = counts.Progress(len(works), sum(work.cost_s for work in works))
     outcomes: list[Outcome] = []
@@ -215,7 +221,10 @@ def _run(dask: DaskCluster, shop: LocalShop, jobs: list[LocalJob], options: Batc
             bar.update(task, completed=progress.ended, line=f"{progress.line(elapsed_s).partition(' ended ')[2]}{mean}")
 
         began_s = time.monotonic()
-        Batch(client, process_local, lambda: shop, options, Reporting(lambda _: None, ended, tick)).run(works, progress)
+        try:
+            Batch(client, process_local, lambda: shop, options, Reporting(lambda _: None, ended, tick)).run(works, progress)
+        except (KeyboardInterrupt, ClusterLost) as error:
+            bar.console.print(Text(f"Stopped: {error or 'interrupted'}", style="red"))
         tick(progress, time.monotonic() - began_s)
     return outcomes
 

@@ -179,3 +179,29 @@ def test_a_function_of_the_users_own_is_found_in_pyproject(folder):
     with xr.open_dataset(made) as file:
         assert file.v.values.tolist() == [7.0, 7.0]
         assert file.attrs["groundtrack_input"]
+
+
+def test_a_batch_that_is_interrupted_tells_what_was_left_over(folder):
+    (folder / "slow.py").write_text(
+        textwrap.dedent("""
+        import shutil, time
+        from pathlib import Path
+
+        def process(safe, out):
+            begun = Path("begun")
+            if begun.exists():
+                time.sleep(2)
+            begun.touch()
+            shutil.copy("one.nc", out)
+        """)
+    )
+    (folder / "pyproject.toml").write_text('[tool.groundtrack.l1b]\nprocess = "slow:process"\n')
+    command = ("groundtrack", "sar", "batch", "in", "--out", "stopped", "--workers", "1")
+    done = run(folder, *command, interrupt_when=lambda: list((folder / "stopped").glob("*.nc")))
+    assert done.code == 1
+    assert "Stopped" in done.text
+    assert "1 done, 0 were done before, 2 failed" in done.text
+    [summary] = (folder / "stopped").glob("*.json")
+    rows = json.loads(summary.read_text())["products"]
+    assert {row["error_class"] for row in rows if row["state"] == "failed"} == {"batch_interrupted"}
+    assert "1 were done before" in run(folder, *command).text
