@@ -20,6 +20,7 @@ from rich.text import Text
 from uv import find_uv_bin
 
 from platform_assets.cli import console
+from platform_assets.cli.recipe_runs import recipe_runs
 from platform_assets.common.errors import ConfigurationError
 from platform_assets.environments import interpreters
 from platform_assets.environments.cache import EnvironmentCache
@@ -27,16 +28,16 @@ from platform_assets.environments.process import Limits
 from platform_assets.environments.uv import PackageIndex, Uv
 from platform_assets.workflows.errors import InvalidRun
 from platform_assets.workflows.local import run_workflow
-from platform_assets.workflows.manifest import content_hash, find_manifest, read_manifest, write_manifest
+from platform_assets.workflows.manifest import content_hash, find_manifest, put_manifest, read_manifest, write_manifest
 from platform_assets.workflows.model import WorkflowSpec
 from platform_assets.workflows.notebooks import write_dockerfile, write_notebook
 from platform_assets.workflows.packages import Package, find_package, module_of, workflows_of
-from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord, TaskState
+from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord, TaskState, telemetry_variables
 from platform_assets.workflows.sdk_files import sdk_folder, write_sdk_wheel
 from resources.settings import load
+from resources.workflow_shelf import fetch_manifests, manifests_folder
 
 _STYLES = {TaskState.SUCCEEDED: "green", TaskState.CARRIED_OVER: "green", TaskState.FAILED: "bold red", TaskState.UPSTREAM_FAILED: "yellow"}
-_TELEMETRY = ("OTEL_", "TRACEPARENT", "TRACESTATE")
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,15 @@ class Place:
 
     Attributes:
         folder: `workflows` in the platform's home.
+        manifests: Where manifests are unless a command is told otherwise.
         environments: The cache of environments.
         shop: What tasks run with.
     """
 
     folder: Path
+    manifests: Path
     environments: EnvironmentCache
     shop: Shop
-
-    @property
-    def manifests(self) -> Path:
-        """Where manifests are unless a command is told otherwise."""
-        return self.folder / "manifests"
 
     @property
     def wheels(self) -> Path:
@@ -68,12 +66,15 @@ class Place:
         uv = self.environments.uv
         links = (str(folder), *uv.index.find_links)
         environments = replace(self.environments, uv=replace(uv, index=replace(uv.index, find_links=links)))
-        return Place(self.folder, environments, replace(self.shop, environments=environments))
+        return replace(self, environments=environments, shop=replace(self.shop, environments=environments))
 
 
 @click.group()
 def workflows() -> None:
     """Versioned workflows whose tasks run in their own Python environments."""
+
+
+workflows.add_command(recipe_runs)
 
 
 def _with_place(command: Callable[..., None]) -> Callable[..., None]:
@@ -127,18 +128,36 @@ def validate(place: Place, **asked: Any) -> None:
 
 @workflows.command()
 @_package_options
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Folder of manifests [workflows/manifests in the home].")
+@click.option("--to", help="Folder of manifests, or s3://BUCKET/PREFIX [GROUNDTRACK_WORKFLOWS_MANIFESTS, workflows/manifests in the home].")
 @click.option("--replace", "overwrite", is_flag=True, help="Overwrite manifests of these versions that say something else.")
 @_with_place
-def export(place: Place, to: Path | None, overwrite: bool, **asked: Any) -> None:
+def export(place: Place, to: str | None, overwrite: bool, **asked: Any) -> None:
     """Write a manifest for each workflow of PACKAGE: all that running it takes, without its code; a wheel is kept."""
+    write = _writer(to or load().workflows_manifests or str(place.manifests))
     package, found = _load(place, **asked)
     if package.wheel:
         place.wheels.mkdir(parents=True, exist_ok=True)
         shutil.copy2(package.wheel, place.wheels)
     for workflow in found:
-        path = write_manifest(workflow, to or place.manifests, replace=overwrite)
-        console.note(f"{path}  sha256:{content_hash(workflow)[:16]}")
+        written = write(workflow, replace=overwrite)
+        console.note(f"{written}  sha256:{content_hash(workflow)[:16]}")
+
+
+def _writer(to: str) -> Callable[..., str]:
+    """Return what writes a manifest to a folder or a bucket and returns where it lies."""
+    scheme, separator, rest = to.partition("://")
+    if not separator:
+        return lambda workflow, replace: str(write_manifest(workflow, Path(to), replace=replace))
+    name, _, prefix = rest.partition("/")
+    if scheme != "s3" or not name:
+        raise ConfigurationError(
+            f"{to} is neither a folder nor a prefix of a bucket", remedy="Give --to FOLDER or --to s3://BUCKET/PREFIX."
+        )
+    from platform_assets.cli.deployment import find_deployment
+
+    prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    bucket = find_deployment(needs_store=False).s3.bucket(name)
+    return lambda workflow, replace: f"s3://{name}/{put_manifest(workflow, bucket, prefix, replace=replace)}"
 
 
 @workflows.command()
@@ -179,7 +198,9 @@ def sdk(to: Path) -> None:
 @click.option("--recipe-run-id", type=int, required=True, help="Which recipe run; a second run of it goes on where the first failed.")
 @click.option("--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Value of a task's parameter, as JSON or as text.")
 @click.option(
-    "--manifests", type=click.Path(path_type=Path, file_okay=False), help="Folder of manifests [workflows/manifests in the home]."
+    "--manifests",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of manifests [GROUNDTRACK_WORKFLOWS_MANIFESTS, workflows/manifests in the home].",
 )
 @click.option("--env", "passed", multiple=True, metavar="NAME[=VALUE]", help="Variable that tasks see; they see no other of yours.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Tasks at once.")
@@ -196,13 +217,13 @@ def run(place: Place, workflow: str, version: str | None, manifests: Path | None
     The exit code is 1 when a task failed.
     """
     place = place.with_links(place.wheels)
-    spec = find_manifest(manifests or place.manifests, workflow, version)
+    spec = find_manifest(manifests or _fetched(place), workflow, version)
     folder = place.folder / "runs" / spec.dag_name / str(asked["recipe_run_id"])
     recipe_run = RecipeRun(spec, asked["recipe_run_id"], folder.resolve(), _parameters(asked["parameters"]), asked["manual"])
     shop = Shop(
         place.environments,
         place.shop.sdk,
-        {**{name: value for name, value in os.environ.items() if name.startswith(_TELEMETRY)}, **_passed(asked["passed"])},
+        {**_telemetry(), **_passed(asked["passed"])},
         place.shop.python,
         rollback=not asked["no_rollback"],
         limits=Limits(asked["time_limit_s"], asked["memory_mb"] * 1_000_000 if asked["memory_mb"] else None, asked["grace_s"]),
@@ -217,14 +238,16 @@ def run(place: Place, workflow: str, version: str | None, manifests: Path | None
 @click.argument("workflow", required=False)
 @click.option("--version", help="Version; may be left out where there is one.")
 @click.option(
-    "--manifests", type=click.Path(path_type=Path, file_okay=False), help="Folder of manifests [workflows/manifests in the home]."
+    "--manifests",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of manifests [GROUNDTRACK_WORKFLOWS_MANIFESTS, workflows/manifests in the home].",
 )
 @click.option("--refresh", is_flag=True, help="Resolve anew what the package does not pin.")
 @click.option("--limit-gb", type=float, help="Then remove the environments that were not used for longest, above this size.")
 @_with_place
 def prewarm(place: Place, workflow: str | None, version: str | None, manifests: Path | None, refresh: bool, limit_gb: float | None) -> None:
     """Make the environments of WORKFLOW, or of all, before they are needed, and check those that are there."""
-    place, folder = place.with_links(place.wheels), manifests or place.manifests
+    place, folder = place.with_links(place.wheels), manifests or _fetched(place)
     specs = [find_manifest(folder, workflow, version)] if workflow else [read_manifest(path) for path in sorted(folder.glob("*.json"))]
     table = Table("environment", "requirement", "packages", "", box=None)
     for requirement in dict.fromkeys(spec.requirement(task) for spec in specs for task in spec.tasks):
@@ -237,13 +260,29 @@ def prewarm(place: Place, workflow: str | None, version: str | None, manifests: 
         console.note(f"{len(place.environments.prune(int(limit_gb * 1e9)))} environments were removed.")
 
 
+def _fetched(place: Place) -> Path:
+    """Return the folder of manifests, brought up to date where that is a copy."""
+    from platform_assets.cli.deployment import find_deployment
+
+    fetch_manifests(find_deployment(needs_store=False).settings)
+    return place.manifests
+
+
 def _place(python: str | None, index: PackageIndex, prebuilt: Path | None) -> Place:
-    folder = load().home.resolve() / "workflows"
+    settings = load()
+    folder = settings.home.resolve() / "workflows"
+    index = PackageIndex(
+        index.url or settings.workflows_index_url,
+        (*index.find_links, *settings.workflows_find_links.split()),
+        index.no_index or settings.workflows_no_index,
+        index.offline or settings.workflows_offline,
+    )
     uv = Uv(Path(find_uv_bin()), folder / "cache" / "uv", index, dict(os.environ))
+    python = python or settings.workflows_python
     program = uv.find_python(python) if python else Path(sys.executable)
-    environments = EnvironmentCache(folder / "cache", uv, interpreters.examine(program))
+    environments = EnvironmentCache(folder / "cache", uv, interpreters.examine(program), int(settings.workflows_cache_gb * 1e9))
     shop = Shop(environments, sdk_folder(folder / "cache" / "sdk"), python=prebuilt.absolute() if prebuilt else None)
-    return Place(folder, environments, shop)
+    return Place(folder, manifests_folder(settings), environments, shop)
 
 
 def _load(place: Place, package: str, module: str | None, extras: tuple[str, ...], no_frozen: bool) -> tuple[Package, list[WorkflowSpec]]:
@@ -267,6 +306,11 @@ def _parameters(pairs: tuple[str, ...]) -> dict[str, Any]:
         with suppress(ValueError):
             values[name] = json.loads(text)
     return values
+
+
+def _telemetry() -> dict[str, str]:
+    """Return what telemetry is configured with; the tasks of a run are in one trace, at least in one of their own."""
+    return {"TRACEPARENT": f"00-{os.urandom(16).hex()}-{os.urandom(8).hex()}-01", **telemetry_variables(os.environ)}
 
 
 def _passed(pairs: tuple[str, ...]) -> dict[str, str]:

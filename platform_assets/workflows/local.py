@@ -49,7 +49,7 @@ def run_workflow(
     records: dict[str, TaskRecord] = {}
     sorter = TopologicalSorter({task.name: task.upstreams for task in run.workflow.tasks})
     sorter.prepare()
-    with _alone(run), ThreadPoolExecutor(workers, "task") as pool:
+    with alone(run), ThreadPoolExecutor(workers, "task") as pool:
         underway: dict[Future[TaskRecord], str] = {}
         try:
             while sorter.is_active():
@@ -106,7 +106,12 @@ def _one(
 
 
 @contextmanager
-def _alone(run: RecipeRun) -> Iterator[None]:
+def alone(run: RecipeRun) -> Iterator[None]:
+    """Hold a recipe run for a block; the lock ends with this process in whatever way that ends.
+
+    Raises:
+        Conflict: Somebody else holds it.
+    """
     run.folder.mkdir(parents=True, exist_ok=True)
     with (run.folder / "lock").open("a") as file:
         try:

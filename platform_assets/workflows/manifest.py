@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.common.errors import Conflict, MissingInput
+from platform_assets.common.store import Bucket
 from platform_assets.workflows.errors import InvalidManifest
 from platform_assets.workflows.model import WorkflowSpec, workflow_from
 
 _SCHEMA = "groundtrack/workflow/1"
+_CONTENT_TYPE = "application/json"
 
 
 def content_hash(workflow: WorkflowSpec) -> str:
@@ -41,15 +43,33 @@ def write_manifest(workflow: WorkflowSpec, folder: Path, *, replace: bool = Fals
     """
     path, text = folder / f"{workflow.dag_name}.json", manifest_text(workflow)
     if path.exists() and not replace and path.read_text() != text:
-        raise Conflict(
-            f"{path} is another manifest of this workflow and version",
-            remedy="Give the package a new version; to overwrite the manifest all the same, add --replace.",
-        )
+        raise _other(str(path))
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text)
     part.replace(path)
     return path
+
+
+def put_manifest(workflow: WorkflowSpec, bucket: Bucket, prefix: str, *, replace: bool = False) -> str:
+    """Write a workflow's manifest under a prefix of a bucket and return its key; of two at once one is refused.
+
+    Args:
+        workflow: What to write.
+        bucket: Where.
+        prefix: What the key begins with; empty, or with a slash at its end.
+        replace: As of `write_manifest`.
+
+    Raises:
+        Conflict: As of `write_manifest`.
+        StoreUnavailable: The store does not answer.
+    """
+    key, data = f"{prefix}{workflow.dag_name}.json", manifest_text(workflow).encode()
+    if replace:
+        bucket.write(key, data, content_type=_CONTENT_TYPE)
+    elif not bucket.create(key, data, content_type=_CONTENT_TYPE):
+        raise _other(f"s3://{bucket.name}/{key}")
+    return key
 
 
 def read_manifest(path: Path) -> WorkflowSpec:
@@ -68,6 +88,13 @@ def read_manifest(path: Path) -> WorkflowSpec:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InvalidManifest(f"{path} is no workflow manifest: {error}") from error
     return workflow
+
+
+def _other(place: str) -> Conflict:
+    return Conflict(
+        f"{place} is another manifest of this workflow and version",
+        remedy="Give the package a new version; to overwrite the manifest all the same, add --replace.",
+    )
 
 
 def find_manifest(folder: Path, name: str, version: str | None) -> WorkflowSpec:

@@ -20,9 +20,15 @@ from platform_assets.workflows.model import TaskSpec, WorkflowSpec
 RECORD = "record.json"
 """The record of a task, in its folder."""
 
+_TELEMETRY = ("OTEL_", "TRACEPARENT", "TRACESTATE", "MESH_CONFIG")
 _LOGS = "Read stdout.log and stderr.log of the attempt; correct the task or its input, and run again."
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from platform_assets.workflows.child import main; sys.exit(main())"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def telemetry_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that every task sees: where its telemetry goes."""
+    return {name: value for name, value in environment.items() if name.upper().startswith(_TELEMETRY)}
 
 
 class TaskState(StrEnum):
@@ -135,6 +141,31 @@ def run_task(shop: Shop, run: RecipeRun, task: TaskSpec, canceled: Event, heard:
         canceled: Ends it when it is set.
         heard: Gets the task's messages as they come.
     """
+    return _recorded(shop, run, task, range(1, task.retries + 2), canceled, heard)
+
+
+def attempt_task(
+    shop: Shop, run: RecipeRun, task: TaskSpec, attempt: int, canceled: Event, heard: Callable[[Message], None] = lambda _: None
+) -> TaskRecord:
+    """Try a task once, for an engine that tries again by itself; otherwise as `run_task`.
+
+    Args:
+        shop: What all tasks have in common.
+        run: The recipe run.
+        task: The task.
+        attempt: Which try this is, from 1.
+        canceled: Ends it when it is set.
+        heard: Gets the task's messages as they come.
+    """
+    return _recorded(shop, run, task, range(attempt, attempt + 1), canceled, heard)
+
+
+def _recorded(shop: Shop, run: RecipeRun, task: TaskSpec, numbers: range, canceled: Event, heard: Callable[[Message], None]) -> TaskRecord:
+    before = read_record(run, task.name)
+    # A later attempt finds undone what the one before it did, unless that was killed.
+    is_left_over = any((run.folder / task.name).glob("run-*")) and (
+        numbers[0] == 1 or (before is not None and before["state"] == TaskState.UNDER_WAY)
+    )
     record = TaskRecord(
         run.workflow.name,
         run.workflow.version,
@@ -144,11 +175,10 @@ def run_task(shop: Shop, run: RecipeRun, task: TaskSpec, canceled: Event, heard:
         is_task_manual=run.is_task_manual,
         digest=run.digest,
     )
-    is_left_over = any((run.folder / task.name).glob("run-*"))
     write_record(run, record)
     try:
         with leased(shop, run.workflow.requirement(task)) as environment:
-            record = _attempts(_Attempts(shop, run, task, environment, canceled, heard), record, is_left_over=is_left_over)
+            record = _attempts(_Attempts(shop, run, task, environment, canceled, heard), record, numbers, is_left_over=is_left_over)
     except GroundtrackError as error:
         failure = Failure("install", error.code, str(error), error.remedy, transient=isinstance(error, TransientError))
         record = replace(record, state=TaskState.FAILED, failure=failure)
@@ -243,9 +273,11 @@ class _Attempts:
             memory_mb * 1_000_000 if memory_mb else self.shop.limits.memory_bytes,
             self.shop.limits.grace_s,
         )
+        process = program(self.shop, self.environment, folder, self.run.folder)
+        if action == "run":
+            return carry_out(process, order, limits, self.canceled, self.heard)
         # A canceled run is still undone.
-        canceled = self.canceled if action == "run" else Event()
-        return carry_out(program(self.shop, self.environment, folder, self.run.folder), order, limits, canceled, self.heard)
+        return carry_out(process, order, limits, Event())
 
     def undo(self, attempt: int) -> Failure | None:
         """Call the task's rollback where that is wanted, and return its own failure."""
@@ -254,20 +286,20 @@ class _Attempts:
         return failure_of(self.carry_out("rollback", attempt), "rollback")
 
 
-def _attempts(attempts: _Attempts, record: TaskRecord, *, is_left_over: bool) -> TaskRecord:
+def _attempts(attempts: _Attempts, record: TaskRecord, numbers: range, *, is_left_over: bool) -> TaskRecord:
     task, environment = attempts.task, attempts.environment
     record = replace(record, environment=environment.key, lock_hash=environment.lock_hash, packages=environment.packages)
     if is_left_over:
         # An earlier run of this recipe failed, or was killed before it could undo anything.
         record = replace(record, rollback_failure=attempts.undo(0))
-    for attempt in range(1, task.retries + 2):
+    for attempt in numbers:
         ended = attempts.carry_out("run", attempt)
         record = _with(record, ended, attempt)
         if record.failure is None:
             return replace(record, state=TaskState.SUCCEEDED, rollback_failure=None)
         is_over = not record.failure.transient
         record = replace(record, rollback_failure=attempts.undo(attempt))
-        if is_over or (attempt <= task.retries and attempts.canceled.wait(task.retry_delay_seconds)):
+        if is_over or (attempt != numbers[-1] and attempts.canceled.wait(task.retry_delay_seconds)):
             break
     return replace(record, state=TaskState.FAILED)
 

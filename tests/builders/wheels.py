@@ -29,10 +29,10 @@ def instrument(folder: Path, version: str, *, extras: bool = True) -> Path:
     return wheel(folder, "instrument", version, more + (f"optional-dependencies = {{frozen = [{pins}], fast = []}}" if extras else ""))
 
 
-def wheel(folder: Path, name: str, version: str, more: str = "") -> Path:
+def wheel(folder: Path, name: str, version: str, more: str = "", sources: Path = _SOURCES) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         project = Path(scratch) / name
-        shutil.copytree(_SOURCES / name.replace("-", "_"), project, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(sources / name.replace("-", "_"), project, ignore=shutil.ignore_patterns("__pycache__"))
         (project / "pyproject.toml").write_text(_PROJECT.format(name=name, version=version, more=more))
         command = [find_uv_bin(), "build", "--wheel", "--quiet", "--offline", "--no-cache", "--out-dir", str(folder), str(project)]
         subprocess.run(command, check=True, capture_output=True)

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -27,6 +26,7 @@ from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord
 from platform_assets.workflows.sdk_files import sdk_folder
 from tests.builders.commands import Done
 from tests.builders.commands import run as command
+from tests.builders.otlp import otlp_receiver
 from tests.builders.wheels import instrument
 
 VERSIONS = ("1.0.0", "2.0.0")
@@ -315,51 +315,60 @@ def test_a_recipe_run_that_is_under_way_is_not_run_beside_itself(centre):
 # --- telemetry ----------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def otlp_receiver() -> Iterator[tuple[str, list[tuple[str, dict]]]]:
-    """A server that takes OTLP over HTTP with JSON."""
-    received: list[tuple[str, dict]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_t10_spans_are_nested_and_named_as_the_references(centre):
     trace, parent = os.urandom(16).hex(), os.urandom(8).hex()
-    with otlp_receiver() as (url, received):
-        done = centre.run("raw_to_l1_camera", 50, OTEL_EXPORTER_OTLP_ENDPOINT=url, TRACEPARENT=f"00-{trace}-{parent}-01")
-        assert done.code == 0, done.text
-    spans = [span for path, document in received if path == "/v1/traces" for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]]
-    roots = {span["name"]: span for span in spans if span["parentSpanId"] == parent}
-    assert set(roots) == {f"raw_to_l1_camera.{task}" for task in ("Parse", "Flat", "Dark", "Combine")}
-    assert {span["traceId"] for span in spans} == {trace}
-    root = roots["raw_to_l1_camera.Parse"]
-    assert [span["name"] for span in spans if span["parentSpanId"] == root["spanId"]] == ["Pre Run", "Run", "Post Run"]
-    attributes = {pair["key"]: next(iter(pair["value"].values())) for pair in root["attributes"]}
-    assert attributes == {
-        "recipe.run.id": "50",
-        "workflow.name": "raw_to_l1_camera",
-        "workflow.version": "1.0.0",
-        "task.name": "Parse",
-        "dkist.root": "True",
-    }
-    failed = [span for span in spans if span["name"] == "Run" and span["status"]["code"] == 2]
+    with otlp_receiver() as received:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url, "TRACEPARENT": f"00-{trace}-{parent}-01"}
+        done = centre.run("raw_to_l1_camera", 50, "--env", "NOMAD_ALLOC_ID=a1", OTEL_RESOURCE_ATTRIBUTES="site=maui", **variables)
+    assert done.code == 0, done.text
+    assert received.refused == []
+    roots = [span for span in received.spans if span["parentSpanId"] == parent]
+    assert {span["name"] for span in roots} == {f"raw_to_l1_camera.{task}" for task in ("Parse", "Flat", "Dark", "Combine")}
+    assert {span["traceId"] for span in received.spans} == {trace}
+    root = received.named("raw_to_l1_camera.Parse")
+    assert [span["name"] for span in received.children(root)] == ["Pre Run", "Run", "Post Run"]
+    base = {"recipe.run.id": 50, "workflow.name": "raw_to_l1_camera", "workflow.version": "1.0.0", "nomad.allocation.id": "a1"}
+    assert root["attributes"] == {**base, "task.name": "Parse", "dkist.root": "True"}
+    assert all(base.items() <= span["attributes"].items() for span in received.spans)
+    assert received.resources[0] == {"site": "maui", "service.name": "groundtrack-workflows"}
+
+
+def test_t10_the_span_of_what_failed_says_why_and_every_attempt_is_counted(centre):
+    with otlp_receiver() as received:
+        assert centre.run("raw_to_l1_camera", 51, otel_exporter_otlp_endpoint=received.url).code == 0
+    failed = [span for span in received.spans if span["name"] == "Run" and span["status"]["code"] == 2]
     assert [span["status"]["message"] for span in failed] == ["RuntimeError: the lamp was off"]
-    metrics = [document["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0] for path, document in received if path == "/v1/metrics"]
-    assert {metric["name"] for metric in metrics} == {"dkist.processing.tasks.executed"}
-    assert len(metrics) == 5
+    assert [span["events"][0]["name"] for span in failed] == ["exception"]
+    assert {metric["name"] for metric in received.metrics} == {"dkist.processing.tasks.executed"}
+    assert len(received.metrics) == 5
+
+
+def test_a_run_without_a_trace_of_its_own_is_one_trace(centre):
+    with otlp_receiver() as received:
+        mesh = json.dumps({"otlp-traces-endpoint": {"mesh_address": "127.0.0.1", "mesh_port": int(received.url.rpartition(":")[2])}})
+        assert centre.run("raw_to_l1_camera", 52, MESH_CONFIG=mesh).code == 0
+    assert len({span["traceId"] for span in received.spans}) == 1
+    assert len([span for span in received.spans if "dkist.root" in span["attributes"]]) == 5
+    assert received.metrics == []
+
+
+# --- by hand ------------------------------------------------------------------------------------------------------------
+
+
+def test_m4_a_manual_run_writes_its_records_to_disk(centre):
+    done = centre.run("raw_to_l1_camera", 60, "--manual")
+    assert done.code == 0, done.text
+    which = {"workflow": "raw_to_l1_camera"}
+    assert centre.record(60, "Parse", **which)["is_task_manual"] is True
+    document = json.loads((centre.place(60, **which) / "data/.groundtrack/provenance-Parse.json").read_text())
+    assert (document["isTaskManual"], document["recipeRunId"], document["taskName"]) == (True, 60, "Parse")
+    assert document["libraryVersions"] == {"instrument": "1.0.0", "calibration-tables": "1.0.0"}
+
+
+def test_b8_a_folder_of_the_users_survives_validation(centre):
+    kept = [centre.folder / name / "kept.txt" for name in ("export", "dags", "notebooks")]
+    for path in kept:
+        path.parent.mkdir()
+        path.write_text("mine")
+    assert centre("validate", "instrument==1.0.0", *centre.links).code == 0
+    assert [path.read_text() for path in kept] == ["mine"] * 3

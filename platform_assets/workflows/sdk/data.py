@@ -6,6 +6,7 @@ away exactly what the task brought, also when the process was killed, as a file 
 
 import json
 import os
+import shutil
 from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -104,6 +105,18 @@ class Scratch:
                 path.unlink(missing_ok=True)
                 path.with_name(f".{path.name}.part").unlink(missing_ok=True)
         self._journal.unlink()
+
+    def clear(self) -> None:
+        """Remove all files, tags and constants of all tasks; what is known of their provenance stays."""
+        for path in self.folder.iterdir():
+            if path.name == _BOOKKEEPING:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for journal in self.bookkeeping.glob("*.jsonl"):
+            journal.unlink()
 
     @property
     def _journal(self) -> Path:

@@ -1,7 +1,8 @@
 """Spans and counters, sent as OTLP over HTTP with JSON when an endpoint is configured; otherwise nothing is even recorded.
 
 The variables are OpenTelemetry's own: `OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT` and `..._METRICS_ENDPOINT`,
-`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`; `TRACEPARENT` continues a trace, as W3C's Trace Context says.
+`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `TRACEPARENT` continues a trace, as W3C's
+Trace Context says. As the reference does, `MESH_CONFIG` may say where `otlp-traces-endpoint` and `otlp-metrics-endpoint` are.
 """
 
 import logging
@@ -12,12 +13,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from platform_assets.workflows.sdk.configuration import mesh_address, variables
+
 Value = str | int | float | bool
 
 _TIMEOUT_S = 5.0
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _SCOPE = {"name": "groundtrack.workflows"}
 _METER = "dkist"
+_NOMAD = {
+    "nomad.allocation.id": "NOMAD_ALLOC_ID",
+    "nomad.allocation.name": "NOMAD_ALLOC_NAME",
+    "nomad.allocation.group": "NOMAD_GROUP_NAME",
+}
 _OK, _ERROR, _INTERNAL, _DELTA = 1, 2, 1, 1
 
 _log = logging.getLogger(__name__)
@@ -102,15 +110,14 @@ class Telemetry:
     """
 
     def __init__(self, attributes: Mapping[str, Value], environment: Mapping[str, str]) -> None:
-        self._attributes = attributes
-        base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
-        self._urls = {
-            "traces": environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (f"{base}/v1/traces" if base else ""),
-            "metrics": environment.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or (f"{base}/v1/metrics" if base else ""),
-        }
-        self._headers = _headers(environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
-        self._service = environment.get("OTEL_SERVICE_NAME") or "groundtrack-workflows"
-        outer = _TRACEPARENT.fullmatch(environment.get("TRACEPARENT", ""))
+        given = variables(environment)
+        nomad = {name: given[variable] for name, variable in _NOMAD.items() if given.get(variable)}
+        self._attributes: dict[str, Value] = {**attributes, **nomad}
+        self._urls = {signal: _url(given, signal) for signal in ("traces", "metrics")}
+        self._headers = _listed(given.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+        service = {"service.name": given.get("OTEL_SERVICE_NAME") or "groundtrack-workflows"}
+        self._resource = _listed(given.get("OTEL_RESOURCE_ATTRIBUTES", "")) | service
+        outer = _TRACEPARENT.fullmatch(given.get("TRACEPARENT", ""))
         self._trace_id, self._outer_id = outer.groups() if outer else (os.urandom(16).hex(), "")
         self._open: list[Span] = []
         self._ended: list[Span] = []
@@ -142,7 +149,7 @@ class Telemetry:
 
     def flush(self) -> None:
         """Send what has ended; an endpoint that does not answer costs a warning and never the task."""
-        resource = {"attributes": _pairs({"service.name": self._service})}
+        resource = {"attributes": _pairs(self._resource)}
         if self._urls["traces"] and self._ended:
             spans = [span.document() for span in self._ended]
             self._ended = []
@@ -167,7 +174,18 @@ class Telemetry:
             _log.warning("telemetry was not sent to %s: %s", url, error)
 
 
-def _headers(text: str) -> dict[str, str]:
+def _url(given: Mapping[str, str], signal: str) -> str:
+    """Return where a signal is sent; the most particular setting counts."""
+    if url := given.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"):
+        return url
+    base = given.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+    if not base and (address := mesh_address(given, f"otlp-{signal}-endpoint")):
+        base = f"http://{address}"
+    return f"{base}/v1/{signal}" if base else ""
+
+
+def _listed(text: str) -> dict[str, str]:
+    """Return the pairs of a list such as `a=1,b=2`."""
     pairs = (part.partition("=") for part in text.split(",") if "=" in part)
     return {name.strip(): value.strip() for name, _, value in pairs}
 

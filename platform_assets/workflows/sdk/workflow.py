@@ -7,6 +7,7 @@ from enum import Enum
 from graphlib import TopologicalSorter
 from inspect import isabstract
 
+from platform_assets.workflows.sdk.configuration import variables
 from platform_assets.workflows.sdk.task import TaskBase
 
 _NAME_LENGTH = 100
@@ -126,7 +127,7 @@ class Workflow:
         if not workflow_package:
             raise ValueError("workflow_package is empty; it is the package that the workflow is in: __package__")
         self.workflow_package = workflow_package
-        self.workflow_version = workflow_version or os.environ.get("BUILD_VERSION") or "dev"
+        self.workflow_version = workflow_version or variables(os.environ).get("BUILD_VERSION") or "dev"
         self.workflow_name = workflow_name_from_details(input_data, output_data, category, detail)
         self.dag_name = dag_name(self.workflow_name, self.workflow_version)
         given = [tags] if isinstance(tags, str) else list(tags or ())
