@@ -39,16 +39,21 @@ class Archive(dg.ConfigurableResource[Any]):
     item_attempts: int = Field(description="How often an item is tried when what failed may pass.")
 
     @property
+    def connection(self) -> S3Connection:
+        """How to reach the object store from here."""
+        return self.store.connection()
+
+    @property
     def source(self) -> S3Bucket:
         """The input bucket."""
-        return self.store.connection().bucket(self.input_bucket)
+        return self.connection.bucket(self.input_bucket)
 
     @property
     def target(self) -> S3Bucket:
         """The output bucket."""
-        return self.store.connection().bucket(self.output_bucket)
+        return self.connection.bucket(self.output_bucket)
 
     def buckets_for_workers(self) -> tuple[S3Bucket, S3Bucket]:
         """Return input and output bucket with the credentials of this moment, for workers that have none of their own."""
-        connection = self.store.connection().with_credentials()
+        connection = self.connection.with_credentials()
         return connection.bucket(self.input_bucket), connection.bucket(self.output_bucket)

@@ -1,7 +1,7 @@
 """Every setting of a deployment, read once, from environment variables and the `.env` file of the working directory.
 
-Credentials are not among them: S3 takes them from the usual AWS chain. What is secret here (`ui_token`, `postgres_url`)
-never becomes a Dagster resource's value, which the web UI would show.
+Credentials are not among them: S3 takes them from the usual AWS chain. What is secret here (`ui_token`, `postgres_url`,
+`failure_receivers`) never becomes a Dagster resource's value, which the web UI would show.
 """
 
 import json
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from platform_assets.common.errors import ConfigurationError
 from platform_assets.imagery.model import Conversion, Limits, Profile, Resampling
 from resources.object_store import S3Connection
+from resources.receivers import parse_receivers
 
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
@@ -71,6 +72,26 @@ class Settings(BaseSettings):
     sar_options: dict[str, Any] = Field(default={}, description="Keyword arguments of your own L1B function, as JSON.")
     sar_land: str = Field(default="", description="Shapefile of land for the land mask; empty for Natural Earth's.")
 
+    session_prefix: str = Field(default="sessions/", description="Downlink sessions lie under this prefix of the input bucket.")
+    session_deadline_s: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="How long a session may lack something before it is reported; it is still taken when it is whole.",
+    )
+    station_poll_s: int = Field(default=60, gt=0, description="Seconds between two looks at the CADIP stations.")
+    request_prefix: str = Field(default="requests/", description="Processing requests are dropped under this prefix of the input bucket.")
+    dpr_prefix: str = Field(
+        default="dpr/",
+        description="Task tables (`tasktables/*.json`), storage, bucket rules, stations and rules lie under this prefix.",
+    )
+    request_grace_s: float = Field(default=86_400.0, ge=0, description="How long a request waits for the items that it processes.")
+    dpr_processors: dict[str, Any] = Field(
+        default={},
+        description="What runs payloads, as JSON: by processor_name, `*` for all others, a `kind` (simulator, eopf, ogc) with its options; "
+        "empty for the simulator.",
+    )
+    dpr_time_limit_s: float = Field(default=21_600.0, gt=0, description="Longest one request may take.")
+
     item_time_limit_s: float = Field(default=3600.0, gt=0, description="Longest one image may take.")
     item_memory_mb: int = Field(default=1500, ge=0, description="Memory of a worker while it works on one image; 0 for no limit.")
     item_alone_memory_mb: int = Field(
@@ -85,19 +106,63 @@ class Settings(BaseSettings):
     dask_maximum: int = Field(default=0, ge=0, description="Adaptive scaling: workers at most; 0 for a fixed number.")
     dask_options: dict[str, Any] = Field(default={}, description="More of the cluster's options, as JSON.")
 
+    workflows_manifests: str = Field(
+        default="", description="Folder or s3:// prefix of workflow manifests; empty for `workflows/manifests` in the home."
+    )
+    workflows_index_url: str = Field(
+        default="", description="Package index of tasks' environments; empty for uv's configuration, else PyPI."
+    )
+    workflows_find_links: str = Field(default="", description="Folders and pages of wheels for tasks' environments, between spaces.")
+    workflows_no_index: bool = Field(default=False, description="Whether only the wheels of workflows_find_links and exported ones count.")
+    workflows_offline: bool = Field(default=False, description="Whether nothing is fetched for tasks' environments.")
+    workflows_python: str = Field(default="", description="Version or path of tasks' Python; empty for the platform's own.")
+    workflows_cache_gb: float = Field(
+        default=50.0, gt=0, description="Disk for tasks' environments, in GB; those unused for longest go first."
+    )
+    workflows_variables: str = Field(default="", description="Names of the platform's variables that tasks see, between spaces.")
+    workflows_rollback: bool = Field(default=True, description="Whether a task's rollback is called before a retry and on final failure.")
+    workflows_time_limit_s: float = Field(
+        default=0.0, ge=0, description="Longest a task without a limit of its own may take; 0 for no limit."
+    )
+    workflows_memory_mb: int = Field(default=0, ge=0, description="Memory of a task without a limit of its own; 0 for no limit.")
+    workflows_grace_s: float = Field(default=10.0, ge=0, description="Between asking a task to end and killing it.")
+    workflows_placement: Literal["local", "dask"] = Field(
+        default="local", description="Where tasks run: beside the run, or on Dask workers with the resource that their queue is named for."
+    )
+
     postgres_url: SecretStr = Field(default=SecretStr(""), description="PostgreSQL for Dagster's storage; empty for SQLite.")
     ui_host: str = Field(default="127.0.0.1", description="Address the web UI listens on.")
     ui_port: int = Field(default=3000, ge=0, le=65535, description="Port of the web UI; the next free one is taken.")
     ui_public_name: str = Field(default="", description="Host name under which a reverse proxy shows the web UI; it must pass Host on.")
     ui_token: SecretStr = Field(default=SecretStr(""), description="Token to open the web UI with; empty for a new one at every start.")
     ui_read_only: bool = Field(default=False, description="Whether the web UI only shows.")
+    failure_receivers: SecretStr = Field(
+        default=SecretStr(""),
+        description="Who is told of failed workflow tasks, separated by spaces: https://..., smtp://host?to=address, file:///path.",
+    )
 
-    @field_validator("input_prefix", "output_prefix", "safe_prefix")
+    @field_validator("input_prefix", "output_prefix", "safe_prefix", "session_prefix", "request_prefix", "dpr_prefix")
     @classmethod
     def _prefix(cls, value: str) -> str:
         if value.startswith("/") or "//" in value or ".." in value.split("/"):
             raise ValueError("a prefix is a relative path such as `scans/1955/`")
         return f"{value.rstrip('/')}/" if value else ""
+
+    @field_validator("failure_receivers")
+    @classmethod
+    def _receivers(cls, value: SecretStr) -> SecretStr:
+        try:
+            parse_receivers(value.get_secret_value())
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("workflows_index_url", "workflows_find_links")
+    @classmethod
+    def _public(cls, value: str) -> str:
+        if any("://" in place and "@" in place for place in value.split()):
+            raise ValueError("credentials do not belong into the address; use ~/.netrc or UV_INDEX_<NAME>_PASSWORD")
+        return value
 
     @field_validator("s3_endpoint_url")
     @classmethod
@@ -108,7 +173,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _outputs_never_overwrite_inputs(self) -> Self:
-        for prefix in (self.input_prefix, self.safe_prefix) if self.input_bucket == self.output_bucket else ():
+        inputs = (self.input_prefix, self.safe_prefix, self.session_prefix, self.request_prefix, self.dpr_prefix)
+        for prefix in inputs if self.input_bucket == self.output_bucket else ():
             if prefix.startswith(self.output_prefix) or self.output_prefix.startswith(prefix):
                 raise ValueError(
                     f"a product could overwrite a raw image: input s3://{self.input_bucket}/{prefix} and output "
@@ -132,6 +198,14 @@ class Settings(BaseSettings):
     def s3(self) -> S3Connection:
         """How to reach the object store; credentials come from the AWS chain when they are needed."""
         return S3Connection(self.s3_endpoint_url, self.s3_region)
+
+    @property
+    def ui_url(self) -> str:
+        """The web UI's address; empty while its port is not known."""
+        if self.ui_public_name:
+            return f"https://{self.ui_public_name}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.ui_host, self.ui_host)  # noqa: S104 - translated, not bound to
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.ui_port}" if self.ui_port else ""
 
     @property
     def conversion(self) -> Conversion:

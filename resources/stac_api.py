@@ -35,7 +35,7 @@ class StacApi:
             raise ConfigurationError("the address of the STAC API has credentials in it", remedy="Give the address without them.")
         self._url = url.rstrip("/")
 
-    def search(self, collection: str, search: Search, place: str) -> Sequence[Item]:
+    def search(self, collection: str, search: Search, place: str, **_: Any) -> Sequence[Item]:
         """Return the items of a collection that a search finds, in its order; at most 10,000.
 
         Raises:

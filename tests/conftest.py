@@ -3,10 +3,12 @@
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 _UNIT = Path(__file__).parent / "unit"
 _COMPLETE = "GROUNDTRACK_TESTS_COMPLETE"
@@ -16,10 +18,16 @@ def _has(*programs: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(program) for program in programs)
 
 
+def _resolves(requirement: str) -> bool:
+    command = [find_uv_bin(), "pip", "compile", "--quiet", "--no-deps", "-"]
+    return not subprocess.run(command, input=requirement.encode(), capture_output=True, check=False).returncode
+
+
 _SERVERS: dict[str, Callable[[], bool]] = {
     "ceph": _has("radosgw", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph-authtool"),
     "postgres": lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")),
     "chromium": _has("chromium"),
+    "package_index": lambda: _resolves("packaging"),
     "debian_gdal": Path("/usr/lib/python3/dist-packages/osgeo_utils/samples/validate_cloud_optimized_geotiff.py").exists,
 }
 """Servers by the fixture or parameter that tests name them by."""
@@ -31,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out, and say so at the end, what needs a server that is not there; where completeness is asked for, it fails."""
     if os.environ.get(_COMPLETE):
         return
-    missing = [name for name, is_there in _SERVERS.items() if not is_there()]
+    missing = [name for name, is_there in _SERVERS.items() if any(_needs(item, name) for item in items) and not is_there()]
     chosen = []
     for item in items:
         needs = next((name for name in missing if _needs(item, name)), None)

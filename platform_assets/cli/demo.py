@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from platform_assets.cli import console
+from platform_assets.cli import console, demo_dpr
 from platform_assets.cli.deployment import Deployment
 from platform_assets.cli.env import forget_exported
 from platform_assets.cli.main import addresses
@@ -32,11 +32,14 @@ _SENSOR_S = 3
 _REPORT_BYTES = 1 << 30
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the web UI; the next free one is taken.")
 @click.option("--exit", "leave", is_flag=True, help="End the platform when the sample archive is converted.")
-def demo(port: int | None, leave: bool) -> None:
+@click.pass_context
+def demo(context: click.Context, port: int | None, leave: bool) -> None:
     """Start the platform, convert a sample archive, and show where to look; the platform runs on until Ctrl-C."""
+    if context.invoked_subcommand:
+        return
     forget_exported()
     settings = load(sensor_interval_s=_SENSOR_S, **({} if port is None else {"ui_port": port}))
     with ExitStack() as stack:
@@ -52,6 +55,9 @@ def demo(port: int | None, leave: bool) -> None:
         if not leave:
             platform.wait()
             console.note("Stopping ...")
+
+
+demo.add_command(demo_dpr.dpr)
 
 
 def drop_samples(deployment: Deployment) -> tuple[str, int]:
@@ -141,14 +147,8 @@ def _tell(platform: Platform, deployment: Deployment, safes: list[str], *, leave
     products = {
         "Report": str(saved),
         "Products": f"s3://{deployment.target.name}/{deployment.settings.output_prefix}",
-        "Product folder": _folder_of(platform, deployment.target.name),
+        "Product folder": platform.folder_of(deployment.target.name),
     }
     again = "`groundtrack up` starts it again on the same data."
     title = f"The demo is over; {again}" if leave else f"Groundtrack is up. Ctrl-C ends it; {again}"
     console.facts(title, addresses(platform) | products)
-
-
-def _folder_of(platform: Platform, bucket: str) -> str:
-    """Return the folder in which the embedded S3 server keeps a bucket's objects as files; empty for any other server."""
-    found = (platform.settings.home / "s3" / "objects").glob(f"*/{bucket}") if platform.own_store else iter(())
-    return next((str(folder) for folder in found), "")

@@ -21,9 +21,12 @@ from platform_assets.cli import console
 from platform_assets.cli.deployment import Deployment, find_deployment
 from platform_assets.cli.env import EXPORTED
 from platform_assets.common.errors import ConfigurationError, GroundtrackError
+from platform_assets.workflows.shelf import read_shelf
 from resources.instance import POSTGRES_VARIABLE
 from resources.object_store import S3Bucket, check_conditional_writes
+from resources.outbox import outbox_of
 from resources.settings import Settings
+from resources.workflow_shelf import manifests_folder
 
 _CLOCK_S = 30.0
 _OTHER_VARIABLES = {EXPORTED, POSTGRES_VARIABLE}
@@ -78,6 +81,8 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", "warning", f"no such setting: {', '.join(unknown)}", "Correct the name; the README has a table of them.")
     yield _platform(deployment)
     yield _disk(deployment.settings.home)
+    yield from _workflows(deployment.settings)
+    yield from _failure_messages(deployment.settings)
     if not deployment.platform and _embedded(deployment):
         yield Finding("object store", "warning", "none is configured, and the embedded one is not running", "Start it: `groundtrack up`.")
         return
@@ -126,6 +131,24 @@ def _disk(home: Path) -> Finding:
     if free < _DISK_BYTES:
         return Finding("disk", "warning", text, "Free some: a worker needs about three times the largest image for scratch files.")
     return Finding("disk", "ok", text)
+
+
+def _workflows(settings: Settings) -> Iterator[Finding]:
+    shelf = read_shelf(manifests_folder(settings))
+    if shelf.workflows:
+        yield Finding("workflows", "ok", f"{len(shelf.workflows)} versions of workflows in {manifests_folder(settings)}")
+    for problem in shelf.problems:
+        yield Finding("workflows", "failed", str(problem.error), problem.error.remedy)
+
+
+def _failure_messages(settings: Settings) -> Iterator[Finding]:
+    outbox = outbox_of(settings)
+    problems = sorted({entry["problem"] for entry in outbox.waiting() if entry["problem"]})
+    if problems:
+        text = f"{len(list(outbox.waiting()))} wait: {'; '.join(problems)}"
+        yield Finding("failure messages", "warning", text, "They are tried again. Correct GROUNDTRACK_FAILURE_RECEIVERS if it stays so.")
+    elif outbox.receivers:
+        yield Finding("failure messages", "ok", f"go to {', '.join(receiver.shown for receiver in outbox.receivers)}")
 
 
 def _embedded(deployment: Deployment) -> bool:

@@ -14,13 +14,13 @@ from platform_assets.common.errors import MissingInput
 from platform_assets.dpr import cql2
 from platform_assets.dpr.auxiliary import AdfSearch, Attempt, Catalogue
 from platform_assets.dpr.catalogue import read_folder
-from platform_assets.dpr.errors import MalformedRequest, choice
+from platform_assets.dpr.intake import TaskTables
 from platform_assets.dpr.model import ProcessingRequest, read_request
 from platform_assets.dpr.payload import to_yaml
 from platform_assets.dpr.plan import Plan, destination, make_plan
 from platform_assets.dpr.plan import shown as shown_search
 from platform_assets.dpr.secrets import masked
-from platform_assets.dpr.storage import BucketRule, Storage, read_bucket_rules, read_storage
+from platform_assets.dpr.storage import BucketRule, Storage, default_storage, read_bucket_rules, read_storage
 from platform_assets.dpr.tasktable import TaskTable, identity, read_task_table
 from platform_assets.dpr.units import ProcessingUnit, Product
 from resources.settings import Settings, load
@@ -74,36 +74,18 @@ def _task_table(path: Path, request: ProcessingRequest) -> TaskTable:
     """Return the task table of a file, or the one of a folder that is the processor's in the version asked for."""
     if not path.is_dir():
         return read_task_table(_content(path, "a task table"), str(path))
-    found = {file: identity(file.read_bytes()) for file in sorted(path.glob("*.json"))}
-    tables = {file: told for file, told in found.items() if told}
-    named = [file for file, (name, _) in tables.items() if _folded(name) == _folded(request.processor_name)]
-    exact = [file for file in named if tables[file][1] == request.processor_version]
-    chosen = exact if request.processor_version else named
-    if len(chosen) == 1:
-        return read_task_table(chosen[0].read_bytes(), str(chosen[0]))
-    others = ", ".join(file.name for file in found if file not in tables)
-    wanted = " ".join(filter(None, (request.processor_name, request.processor_version)))
-    raise MalformedRequest(
-        f"{path} has {len(chosen) or 'no'} task tables of {wanted}; {choice('task tables', map(' '.join, tables.values()))}"
-        + (f"; passed over, since they are none: {others}" if others else ""),
-        remedy="Correct processor_name and processor_version, or give the file of the task table.",
+    told = {str(file): identity(file.read_bytes()) for file in sorted(path.glob("*.json"))}
+    tables = TaskTables(
+        str(path), {file: row for file, row in told.items() if row}, tuple(Path(file).name for file in told if not told[file])
     )
-
-
-def _folded(name: str) -> str:
-    return name.casefold().replace("-", "_")
+    chosen = tables.choose(request)
+    return read_task_table(Path(chosen).read_bytes(), chosen)
 
 
 def _storage(path: Path | None, settings: Settings) -> Storage:
     if path:
         return read_storage(_content(path, "a storage configuration"), str(path))
-    options = {"key": "${AWS_ACCESS_KEY_ID}", "secret": "${AWS_SECRET_ACCESS_KEY}"}
-    where = {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region}
-    sections = {"unit": ("input_products", "output_products"), "pipeline": ("pipeline_input", "pipeline_output", "other")}
-    defaults = {kind: [{"section": name, "storage": "s3"} for name in names] for kind, names in sections.items()}
-    store = {"name": "s3", "kind": "obs", "storage_options": options | {name: value for name, value in where.items() if value}}
-    document = {"product": {"default": {"adfs": {"storage": "s3"}, **defaults}}, "storage_configuration": [store]}
-    return read_storage(json.dumps(document).encode(), "the settings of the deployment")
+    return default_storage(settings.s3_endpoint_url, settings.s3_region)
 
 
 def _rules(path: Path | None, settings: Settings) -> Sequence[BucketRule]:

@@ -25,6 +25,8 @@ def _exported() -> list[str]:
 @click.command()
 def env() -> None:
     """Print shell exports: after `eval "$(groundtrack env)"` the `dagster` command works on this deployment, with or without `up`."""
+    # A platform that runs puts its own into this process.
+    outer = dict(os.environ)
     deployment = find_deployment(needs_store=False)
     if deployment.platform:
         variables = dict(deployment.platform.environment)
@@ -32,7 +34,7 @@ def env() -> None:
         write_dagster_home(deployment.settings)
         variables = dagster_environment(deployment.settings)
     variables["DAGSTER_MODULE_NAME"] = "platform_assets.definitions"
-    new = {name: value for name, value in variables.items() if os.environ.get(name) != value or name in _exported()}
+    new = {name: value for name, value in variables.items() if outer.get(name) != value or name in _exported()}
     # `up` in the same shell must not take what a platform of then lent for settings of now.
     new[EXPORTED] = ",".join(sorted(new))
     for name, value in sorted(new.items()):

@@ -29,6 +29,7 @@ _COMMANDS = {
     "reconcile": ("platform_assets.cli.reconcile:reconcile", "Compute the catalogue anew from its items."),
     "report": ("platform_assets.cli.report:report", "Show how every row of a manifest ended."),
     "retry": ("platform_assets.cli.report:retry", "Drop the failed rows of a manifest again."),
+    "sample": ("platform_assets.cli.sample:sample", "Write samples for on-demand processing, or run stations that serve them."),
     "sar": ("platform_assets.cli.sar:sar", "Make L1B files of Sentinel-1 products on local disk."),
     "workflows": ("platform_assets.cli.workflows:workflows", "Export and run workflows of instrument packages."),
 }

@@ -223,7 +223,7 @@ def code_server(places: Places, definitions: str, environment: Mapping[str, str]
     # A thread a tick that runs: as many as there are cores plus four, the default, would let slow sensors block the UI.
     names = ("--max-workers", "32", "--module-name", definitions, "--working-directory", root, "--location-name", LOCATION)
     return Service(
-        "code_server", "code server", _python("dagster", "api", "grpc", "--socket", str(path), *names), environment,
+        "code_server", "code server", _python("platform_assets.cli.code_server", "--socket", str(path), *names), environment,
         ready=lambda _: _listens(path), stale=(path,), grace_s=2.0,
     )  # fmt: skip
 

@@ -141,6 +141,11 @@ class Platform:
         """The web UI's address with the token."""
         return f"{self._ui.url}/?token={self._ui.token}"
 
+    def folder_of(self, bucket: str) -> str:
+        """Return the folder in which the embedded S3 server keeps a bucket's objects as files; empty for any other server."""
+        found = (self.settings.home / "s3" / "objects").glob(f"*/{bucket}") if self.own_store else iter(())
+        return next((str(folder) for folder in found), "")
+
     def wait(self) -> None:
         """Return at SIGINT or SIGTERM; until then, processes that die are started again.
 

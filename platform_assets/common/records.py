@@ -7,7 +7,7 @@
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -73,6 +73,62 @@ class BatchRecords:
             return None
         document: dict[str, Any] = json.loads(gzip.decompress(data))
         return document
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecords(BatchRecords):
+    """The records of batches that a sensor takes; what is open or failed is found by a listing of a few, however many there were.
+
+    A batch that is claimed and not settled has a marker, written before the claim and removed after the report. An item that
+    failed at last has one, too, which names the version that failed: so another version of it can be taken.
+
+    {prefix}_groundtrack/<kind>/open/<id>
+    {prefix}_groundtrack/<kind>/failed/<partition>/<digest>
+    {prefix}_groundtrack/<kind>/<id>/report.csv
+    """
+
+    def open_claim(self, batch_id: str, claim: Mapping[str, Any]) -> bool:
+        """Claim a batch; of all who try exactly the first gets True."""
+        self._mark(f"open/{batch_id}")
+        return self.create(batch_id, claim)
+
+    def open(self) -> Iterator[str]:
+        """Yield the ids of the batches that are not settled; some may never have been claimed."""
+        for ref in self.bucket.list(self._marker("open/")):
+            yield ref.key.rpartition("/")[2]
+
+    def close(self, batch_id: str) -> None:
+        """Mark a batch as settled, or as never claimed."""
+        self.bucket.delete(self._marker(f"open/{batch_id}"))
+
+    def failed(self) -> dict[str, str]:
+        """Return the digest of each item that failed at last, in the version that failed, by partition key."""
+        start = self._marker("failed/")
+        names = (ref.key.removeprefix(start) for ref in self.bucket.list(start))
+        return {name.rpartition("/")[0]: name.rpartition("/")[2] for name in names}
+
+    def note_ends(self, ends: Mapping[str, tuple[str, bool]]) -> None:
+        """Remember which items failed, in which version.
+
+        Args:
+            ends: The digest of each item's version, and whether it failed, by partition key.
+        """
+        before = self.failed()
+        for partition, (digest, failed) in ends.items():
+            if (old := before.get(partition)) and (not failed or old != digest):
+                self.bucket.delete(self._marker(f"failed/{partition}/{old}"))
+            if failed and old != digest:
+                self._mark(f"failed/{partition}/{digest}")
+
+    def report_key(self, batch_id: str, suffix: str) -> str:
+        """Return the key of a batch's report."""
+        return f"{self.folder(batch_id)}report.{suffix}"
+
+    def _marker(self, name: str) -> str:
+        return f"{self.prefix}_groundtrack/{self.kind}/{name}"
+
+    def _mark(self, name: str) -> None:
+        self.bucket.write(self._marker(name), b"{}", content_type="application/json")
 
 
 def outcome_from(document: Mapping[str, Any]) -> Outcome:

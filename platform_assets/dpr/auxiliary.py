@@ -18,7 +18,7 @@ from platform_assets.dpr.errors import (
     quoted,
 )
 from platform_assets.dpr.items import Item
-from platform_assets.dpr.model import ANY, ProcessingRequest, Source
+from platform_assets.dpr.model import ANY, AuxiliaryMapping, ProcessingRequest, Source
 from platform_assets.dpr.tasktable import TaskTable
 from platform_assets.dpr.units import PIPELINE_INPUT, ProcessingUnit, Product
 
@@ -28,8 +28,26 @@ _PROPERTY = re.compile(r"\{([^{}.]+)\.([^{}]+)\}")
 class Catalogue(Protocol):
     """Where STAC items are found."""
 
-    def search(self, collection: str, search: Search, place: str) -> Sequence[Item]:
-        """Return the items of a collection that a search finds, in its order; none when there is no such collection."""
+    def search(
+        self,
+        collection: str,
+        search: Search,
+        place: str,
+        *,
+        source: Source = Source.CATALOG,
+        timeout_s: float | None = None,
+        assets: Sequence[str] | None = None,
+    ) -> Sequence[Item]:
+        """Return the items of a collection that a search finds, in its order; none when there is no such collection.
+
+        Args:
+            collection: Where items are; what a station has is brought there.
+            search: What is searched.
+            place: What messages call the query.
+            source: What kind of station or catalogue is searched.
+            timeout_s: How long the search may take, without the fetching; None for as long as it takes.
+            assets: The assets that are fetched; None for all.
+        """
 
     def item(self, collection: str, item_id: str) -> Item | None:
         """Return an item, or None when there is none."""
@@ -162,15 +180,22 @@ class _Finder:
             parameters = {name: target.filled(value) for name, value in alternative["query"]["parameters"].items()}
             search = cql2.build_search(self.template(query, place), parameters, place)
             self.refuse_unfilled(search, parameters, place)
-            collection, source = self.target(str(parameters.get("product_type", ANY)))
-            found = self.catalogue.search(collection, search, place) if self.catalogue else ()
+            where = self.target(str(parameters.get("product_type", ANY)))
             seconds = alternative["timeout_seconds"] or None
+            found = self.found(where, search, place, seconds)
             ids = tuple(str(item.get("id")) for item in found) if self.catalogue else None
             name = str(target.item.get("id")) if target.item else ""
-            attempts.append(Attempt(alternative["order"], query, collection, source, seconds, search, ids, name))
+            attempts.append(Attempt(alternative["order"], query, where.collection_name, where.source, seconds, search, ids, name))
             if found:
                 return attempts, found
         return attempts, ()
+
+    def found(self, where: AuxiliaryMapping, search: Search, place: str, timeout_s: float | None) -> Sequence[Item]:
+        if not self.catalogue:
+            return ()
+        return self.catalogue.search(
+            where.collection_name, search, place, source=where.source, timeout_s=timeout_s, assets=where.selected_assets
+        )
 
     def refuse_unfilled(self, search: Search, parameters: Mapping[str, Any], place: str) -> None:
         for name in search.unfilled:
@@ -182,19 +207,19 @@ class _Finder:
             raise UnknownQuery(f"{place}: there is no such query; {choice('queries', self.table.queries)}")
         return self.table.queries[query]
 
-    def target(self, product_type: str) -> tuple[str, Source]:
-        """Return the collection and source of a type: its own mapping, else that of any type, else that of the satellite."""
+    def target(self, product_type: str) -> AuxiliaryMapping:
+        """Return where a type is searched: its own mapping, else that of any type, else the satellite's collection."""
         mappings = self.request.auxiliary_product_to_collection_identifier
         for wanted in (product_type, ANY):
             for mapping in mappings:
                 if mapping.product_type == wanted:
-                    return mapping.collection_name, mapping.source
+                    return mapping
         if not self.request.satellite:
             raise MissingMapping(
                 f"auxiliary_product_to_collection_identifier has no row for {quoted(product_type)}, which ADF {quoted(self.adf.name)} "
                 f"needs, and the request gives no satellite; {choice('it has', (mapping.product_type for mapping in mappings))}"
             )
-        return f"{self.request.satellite}-aux-{product_type}", Source.AUXIP
+        return AuxiliaryMapping(product_type=product_type, collection_name=f"{self.request.satellite}-aux-{product_type}")
 
 
 def _targets(unit: ProcessingUnit, adf: Product, inputs: Mapping[str, Sequence[Item]], *, is_searched: bool) -> list[_Target]:

@@ -11,6 +11,7 @@ from platform_assets.dpr.auxiliary import Catalogue
 from platform_assets.dpr.cql2 import Search
 from platform_assets.dpr.errors import InvalidItem, quoted
 from platform_assets.dpr.items import Item
+from platform_assets.dpr.model import Source
 
 
 class ItemCatalogue:
@@ -35,7 +36,7 @@ class ItemCatalogue:
         """How many items each collection has."""
         return {name: len(items) for name, items in self._items.items()}
 
-    def search(self, collection: str, search: Search, place: str) -> Sequence[Item]:
+    def search(self, collection: str, search: Search, place: str, **_: Any) -> Sequence[Item]:
         """Return the items of a collection that a search finds, in its order."""
         return cql2.select(self._items.get(collection, {}).values(), search, place)
 
@@ -51,11 +52,21 @@ class Remembering:
         self._catalogue = catalogue
         self._answers: dict[str, Sequence[Item]] = {}
 
-    def search(self, collection: str, search: Search, place: str) -> Sequence[Item]:
+    def search(
+        self,
+        collection: str,
+        search: Search,
+        place: str,
+        *,
+        source: Source = Source.CATALOG,
+        timeout_s: float | None = None,
+        assets: Sequence[str] | None = None,
+    ) -> Sequence[Item]:
         """Return the items of a collection that a search finds, in its order."""
-        question = json.dumps([collection, search.filter, [dict(row) for row in search.sortby], search.limit], sort_keys=True)
+        order = [dict(row) for row in search.sortby]
+        question = json.dumps([collection, source, assets, search.filter, order, search.limit], sort_keys=True)
         if question not in self._answers:
-            self._answers[question] = self._catalogue.search(collection, search, place)
+            self._answers[question] = self._catalogue.search(collection, search, place, source=source, timeout_s=timeout_s, assets=assets)
         return self._answers[question]
 
     def item(self, collection: str, item_id: str) -> Item | None:

@@ -6,6 +6,8 @@ The `cql2` library evaluates; three things are done to a filter beforehand, for 
 * `between` becomes `>=` and `<=`: cql2 0.6.0 compares the text of moments there.
 * A moment that is compared to a property is marked as one, so that `.000Z` and `Z` are equal.
 
+And one for the library alone: what is valid for ever ends on 9999-12-31, which is beyond its last moment, so that it raises.
+
 As in SQL, what compares a missing property is neither true nor false, and an item is found only by what is true.
 """
 
@@ -24,6 +26,8 @@ from platform_assets.dpr.errors import InvalidQuery, choice, quoted
 from platform_assets.dpr.items import Item
 
 _A_MOMENT = "2000-01-01T00:00:00.000Z"
+_LAST_DAYS = "9999-12-3"
+_LAST = "9999-12-30T00:00:00.000000Z"
 _WHOLE = re.compile(r"\{([^{}]+)\}")
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
 _OPERATORS = frozenset(
@@ -105,7 +109,7 @@ def select(items: Iterable[Item], search: Search, place: str) -> list[Item]:
         InvalidQuery: The search cannot be computed.
     """
     prepared = executable(search, place)
-    expression = None if prepared is None else _parsed(prepared)
+    expression = None if prepared is None else _parsed(_bounded(prepared))
     found = [item for item in items if expression is None or _matches(expression, item)]
     found.sort(key=lambda item: str(item.get("id", "")), reverse=True)
     for row in reversed(search.sortby or ({"field": "datetime", "direction": "desc"},)):
@@ -228,7 +232,20 @@ def _completed(item: Item) -> dict[str, Any]:
         value = properties.get(name) or properties.get(other)
         if isinstance(value, str) and (moment := moments.read(value)):
             properties[name] = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return {**item, "properties": properties}
+    return {**item, "properties": {name: _bounded(value) for name, value in properties.items()}}
+
+
+def _bounded(node: Any) -> Any:
+    """Return a filter, or the value of a property, with no moment beyond the last one that cql2 knows."""
+    match node:
+        case str():
+            return _LAST if node.startswith(_LAST_DAYS) and moments.read(node) else node
+        case dict():
+            return {key: _bounded(value) for key, value in node.items()}
+        case list():
+            return [_bounded(value) for value in node]
+        case _:
+            return node
 
 
 def _rank(item: Item, name: str, *, last: bool) -> tuple[bool, int, Any]:

@@ -12,6 +12,7 @@ from platform_assets.dpr import documents
 from platform_assets.dpr.errors import MalformedStorage, NoBucket, NoStorage, choice, quoted
 from platform_assets.dpr.secrets import Secret, is_reference
 
+_OWN = "s3"
 _COLUMNS = ("owner", "collection", "product type", "expiration in days", "bucket")
 
 
@@ -192,6 +193,22 @@ def read_storage(data: bytes, name: str) -> Storage:
     )
     _refuse_unknown(storage)
     return storage
+
+
+def default_storage(endpoint_url: str, region: str) -> Storage:
+    """Return the storage configuration of a deployment that has none of its own: everything in its object store.
+
+    Args:
+        endpoint_url: The S3 server; empty for AWS.
+        region: Its region; empty for what the AWS configuration says.
+    """
+    where = {"endpoint_url": endpoint_url or None, "region_name": region or None}
+    store = _Options.model_validate({"key": "${AWS_ACCESS_KEY_ID}", "secret": "${AWS_SECRET_ACCESS_KEY}", **where})
+    unit, pipeline = ("input_products", "output_products"), ("pipeline_input", "pipeline_output", "other")
+    row = _ObjectStore(name=_OWN, kind="obs", storage_options=store)
+    return Storage(
+        "the settings of the deployment", {_OWN: row.store()}, {}, _OWN, dict.fromkeys(unit, _OWN), dict.fromkeys(pipeline, _OWN)
+    )
 
 
 def _refuse_unknown(storage: Storage) -> None:

@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 from platform_assets.common.values import Outcome
-from platform_assets.sar.claim import SafeBatch, SafeRecords
+from platform_assets.sar.claim import SafeBatch, SafeRecords, digest
 
 _COLUMNS = (
     "product", "state", "stage", "error_class", "message", "attempts", "seconds", "what_to_do", "how_to_retry", "l1b", "item",
@@ -23,7 +23,8 @@ def settle(records: SafeRecords, batch: SafeBatch) -> dict[str, str]:
     keys = {suffix: records.report_key(batch.id, suffix) for suffix in ("csv", "json")}
     records.bucket.write(keys["csv"], rows_csv(rows), content_type="text/csv; charset=utf-8")
     records.bucket.write(keys["json"], json.dumps(document, ensure_ascii=False, indent=1).encode(), content_type="application/json")
-    records.note_ends({safe: outcome.failure is not None for safe, outcome in zip(batch.safes, outcomes, strict=False)})
+    ends = zip(batch.safes, outcomes, strict=False)
+    records.note_ends({safe.partition: (digest(safe), outcome.failure is not None) for safe, outcome in ends})
     records.close(batch.id)
     return keys
 

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from platform_assets.common.keys import partition_key
-from platform_assets.definitions import build_definitions, image_archive, safe_archive
+from platform_assets.definitions import build_definitions, dpr_archive, image_archive, safe_archive
 from platform_assets.imagery import naming
 from platform_assets.imagery.claim import Records
 from platform_assets.imagery.intake import Intake
@@ -48,7 +48,9 @@ class Centre:
 
     @property
     def job(self) -> str:
-        return "l1b_batch" if self.sensor == "sentinel_1_safes" else "image_batch"
+        return {"sentinel_1_safes": "l1b_batch", "processing_requests": "request_batch", "cadip_stations": "session_fetch"}.get(
+            self.sensor, "image_batch"
+        )
 
     @property
     def source(self) -> S3Bucket:
@@ -102,7 +104,11 @@ class Centre:
     def tick(self) -> dg.SensorResult | dg.SkipReason:
         """Evaluate the sensor once and remember what it requested and where it was; like the daemon, take each run key once."""
         sensor = self.definitions.resolve_sensor_def(self.sensor)
-        resources = {"archive": image_archive(self.settings), "safe_archive": safe_archive(self.settings)}
+        resources = {
+            "archive": image_archive(self.settings),
+            "safe_archive": safe_archive(self.settings),
+            "dpr_archive": dpr_archive(self.settings),
+        }
         with dg.build_sensor_context(self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources) as context:
             data = sensor.evaluate_tick(context)
         self.cursor = data.cursor

@@ -27,14 +27,16 @@ class Site:
 
     Args:
         home: The platform's home; its parent is the working directory of every command.
+        variables: What else is in the platform's environment, such as secrets.
         settings: Settings of the deployment by their names, such as `sensor_interval_s`.
     """
 
-    def __init__(self, home: Path, **settings: object) -> None:
+    def __init__(self, home: Path, variables: Mapping[str, str] | None = None, **settings: object) -> None:
         self.home = home
         self.scratch = home.with_name(f"{home.name}-tmp")
         self.scratch.mkdir(parents=True, exist_ok=True)
         self._environment = {f"GROUNDTRACK_{name.upper()}": str(value) for name, value in settings.items()} | {"TMPDIR": str(self.scratch)}
+        self._environment |= variables or {}
         self.up = self.start()
 
     def start(self) -> Up:

@@ -60,6 +60,11 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def package_index() -> None:
+    """The index that environments are made from; who needs it is left out where it is not to be reached."""
+
+
+@pytest.fixture(scope="session")
 def dask_address() -> Iterator[str]:
     with local_dask(2) as address:
         yield address

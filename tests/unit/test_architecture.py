@@ -10,7 +10,7 @@ ROOMS = ("platform_assets", "resources", "sensors")
 FILES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 DOMAINS = {"dpr", "imagery", "sar", "workflows"}
-DAGSTER_AWARE = {"assets", "batch", "checks", "events", "jobs", "partitions", "specs"}
+DAGSTER_AWARE = {"assets", "batch", "checks", "events", "fetch_job", "jobs", "partitions", "specs"}
 """Modules of a domain that declare to Dagster; all others are pure."""
 
 ENGINES = {"dagster", "distributed", "dask", "boto3", "botocore"}

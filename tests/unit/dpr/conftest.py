@@ -2,4 +2,4 @@
 
 import os
 
-collect_ignore = [] if os.environ.get("GROUNDTRACK_SHARED_DATA") else ["test_reference_files.py"]
+collect_ignore = [] if os.environ.get("GROUNDTRACK_SHARED_DATA") else ["test_reference_files.py", "test_reference_session.py"]

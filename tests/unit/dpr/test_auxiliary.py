@@ -10,7 +10,7 @@ from platform_assets.dpr.errors import (
     UnfilledPlaceholder,
     UnknownQuery,
 )
-from platform_assets.dpr.model import read_request
+from platform_assets.dpr.model import Source, read_request
 from platform_assets.dpr.tasktable import read_task_table
 from platform_assets.dpr.units import build_units
 from tests.builders.dpr import alternative, as_json, auxiliary, item, items, request, task_table
@@ -29,7 +29,8 @@ def find(name, catalogue, change=None, inputs=None, **asked):
     wanted = read_request(as_json(request(**asked)), "request.json")
     units = build_units(table, pipeline="full", unit=None, variables=wanted.external_variables).units
     adf = next(adf for adf in units[0].adfs if adf.name == name)
-    return find_adf(units[0], adf, table, wanted, None if catalogue is None else ItemCatalogue(catalogue), inputs or {})
+    searched = ItemCatalogue(catalogue) if isinstance(catalogue, list) else catalogue
+    return find_adf(units[0], adf, table, wanted, searched, inputs or {})
 
 
 def tried(search):
@@ -181,11 +182,28 @@ def test_a_catalogue_is_asked_the_same_only_once():
     asked = []
 
     class Catalogue(ItemCatalogue):
-        def search(self, collection, search, place):
-            asked.append(collection)
+        def search(self, collection, search, place, **how):
+            asked.append((collection, how["source"]))
             return super().search(collection, search, place)
 
     catalogue = Remembering(Catalogue(items()))
     search = find("ORB", None).attempts[1].search
     assert catalogue.search("aux", search, "first") == catalogue.search("aux", search, "second")
-    assert asked == ["aux"]
+    catalogue.search("aux", search, "third", source=Source.PRIP)
+    assert asked == [("aux", "catalog"), ("aux", "prip")]
+
+
+def test_a_catalogue_is_told_source_time_limit_and_assets_of_the_mapping():
+    told = []
+
+    class Catalogue(ItemCatalogue):
+        def search(self, collection, search, place, **how):
+            told.append((collection, how))
+            return super().search(collection, search, place)
+
+    def in_half_a_minute(table):
+        table["io"]["adfs"][1]["alternatives"][0]["timeout_seconds"] = 30
+
+    mapping = {"product_type": "AUX_GAIN", "collection_name": "gains", "source": "cdse", "selected_assets": ["product"]}
+    find("GAIN", Catalogue([]), in_half_a_minute, auxiliary_product_to_collection_identifier=[mapping])
+    assert told == [("gains", {"source": Source.CDSE, "timeout_s": 30, "assets": ("product",)})]

@@ -114,3 +114,16 @@ def test_a_filter_that_cannot_be_computed_is_refused(query, said):
 def test_a_template_that_is_no_search_is_refused(template, said):
     with pytest.raises(InvalidQuery, match=said):
         build_search(template, {}, "wave.json: query X")
+
+
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z", "9999-12-30T23:00:00.000Z"])
+def test_what_is_valid_for_ever_is_found(end):
+    orbit = item("a", "aux", start_datetime="2026-05-01T00:00:00Z", end_datetime=end)
+    day = ("2026-06-01T00:00:00Z", "2026-06-02T00:00:00Z")
+    for query in (
+        op("t_contains", VALIDITY, interval(*day)),
+        op("t_intersects", VALIDITY, interval(day[0], end)),
+        op(">", of("end_datetime"), day[1]),
+        op("=", of("end_datetime"), end),
+    ):
+        assert cql2.select([orbit], Search(query), "q") == [orbit]

@@ -16,9 +16,9 @@ class Counting(ItemCatalogue):
 
     searches = 0
 
-    def search(self, *question):
+    def search(self, *question, **how):
         self.searches += 1
-        return super().search(*question)
+        return super().search(*question, **how)
 
 
 def plan(catalogue=None, table=None, stores=None, key=None, **asked):
