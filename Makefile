@@ -21,7 +21,7 @@ demo: install
 up: install
 	.venv/bin/groundtrack up
 test: .venv/.developing
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile
 unit: .venv/.developing
 	.venv/bin/pytest tests/unit
 lint: .venv/.developing
