@@ -9,9 +9,14 @@ from resources.settings import Settings
 _S3 = "s3://"
 
 
+def has_copy(settings: Settings) -> bool:
+    """Whether the manifests are in a bucket."""
+    return settings.workflows_manifests.startswith(_S3)
+
+
 def manifests_folder(settings: Settings) -> Path:
     """Return the folder in which the manifests are, or in which their copies are."""
-    if settings.workflows_manifests.startswith(_S3):
+    if has_copy(settings):
         return settings.home.resolve() / "workflows" / "manifests-copy"
     return Path(settings.workflows_manifests or settings.home / "workflows" / "manifests").resolve()
 
@@ -23,7 +28,7 @@ def fetch_manifests(settings: Settings) -> None:
         ConfigurationError: The place is no `s3://bucket/prefix`.
         StoreUnavailable: The store does not answer; what was there last time stays.
     """
-    if not settings.workflows_manifests.startswith(_S3):
+    if not has_copy(settings):
         return
     bucket, _, prefix = settings.workflows_manifests.removeprefix(_S3).partition("/")
     if not bucket:

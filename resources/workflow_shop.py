@@ -1,5 +1,6 @@
 """Where tasks of workflows run in a deployment: its environments, its folders, and a process here or on a Dask worker."""
 
+import fcntl
 import os
 import sys
 import time
@@ -248,7 +249,12 @@ def _attempt_on_worker(name: str, shop: Shop, run: RecipeRun, task: TaskSpec, nu
     from distributed import get_worker
 
     worker = get_worker()
-    return attempt_task(shop, run, task, number, _Withdrawn(worker, name), lambda message: worker.log_event(name, dict(message)))
+    place = run.folder / task.name
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("a") as file:
+        # One that was withdrawn, or whose worker was given up for lost, may still be undone.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return attempt_task(shop, run, task, number, _Withdrawn(worker, name), lambda message: worker.log_event(name, dict(message)))
 
 
 class _Withdrawn(Event):

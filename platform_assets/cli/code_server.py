@@ -18,7 +18,7 @@ from dagster._grpc.__generated__ import dagster_api_pb2
 from platform_assets.common.errors import GroundtrackError
 from platform_assets.workflows.shelf import fingerprint
 from resources.settings import Settings, load
-from resources.workflow_shelf import fetch_manifests, manifests_folder
+from resources.workflow_shelf import fetch_manifests, has_copy, manifests_folder
 
 _LOOK_S = 2.0
 
@@ -65,7 +65,8 @@ class ReloadingApiServer(server.DagsterApiServer):
 
     def _watch(self, settings: Settings, seen: str) -> None:
         told = ""
-        while not self._server_termination_event.wait(_LOOK_S):
+        look_s = max(_LOOK_S, settings.sensor_interval_s) if has_copy(settings) else _LOOK_S
+        while not self._server_termination_event.wait(look_s):
             try:
                 fetch_manifests(settings)
                 told = ""

@@ -74,10 +74,9 @@ def _task_table(path: Path, request: ProcessingRequest) -> TaskTable:
     """Return the task table of a file, or the one of a folder that is the processor's in the version asked for."""
     if not path.is_dir():
         return read_task_table(_content(path, "a task table"), str(path))
-    told = {str(file): identity(file.read_bytes()) for file in sorted(path.glob("*.json"))}
-    tables = TaskTables(
-        str(path), {file: row for file, row in told.items() if row}, tuple(Path(file).name for file in told if not told[file])
-    )
+    told = {file: identity(file.read_bytes()) for file in sorted(path.glob("*.json"))}
+    others = tuple(file.name for file, row in told.items() if not row)
+    tables = TaskTables(str(path), {str(file): row for file, row in told.items() if row}, others)
     chosen = tables.choose(request)
     return read_task_table(Path(chosen).read_bytes(), chosen)
 

@@ -1,6 +1,7 @@
 """What the platform consists of: five processes, how each is started, and how one sees that it can be used."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +11,8 @@ import stat
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,14 @@ class Ports:
     s3: int
     dask: int
     dashboard: int
+
+
+@contextmanager
+def choosing_ports() -> Iterator[None]:
+    """Let no other platform of this user choose ports meanwhile: a port is free until what it was chosen for listens on it."""
+    with Path(tempfile.gettempdir(), f"groundtrack-{os.getuid()}.starting").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def choose_ports(settings: Settings, last: Mapping[str, int]) -> Ports:

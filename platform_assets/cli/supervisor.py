@@ -123,11 +123,12 @@ class Platform:
             orphans = end_left_overs(self._places.home)
             if orphans:
                 self._tell(f"Ended {orphans} processes that an earlier supervisor left behind.")
-            self._prepare()
-            stack.callback(self._stop)
-            self._thread.start()
-            while not (self._ready.wait(_TEND_S) or self._ended.is_set()):
-                pass
+            with services.choosing_ports():
+                self._prepare()
+                stack.callback(self._stop)
+                self._thread.start()
+                while not (self._ready.wait(_TEND_S) or self._ended.is_set()):
+                    pass
             self._raise_error()
             self._stack = stack.pop_all()
         return self

@@ -181,4 +181,12 @@ def test_after_all_that_the_failures_show_and_the_environments_are_whole(observa
 def test_the_address_of_a_receiver_is_in_no_database_and_no_log(observatory):
     files = [path for path in observatory.home.rglob("*") if path.is_file() and not path.is_symlink()]
     assert any(path.suffix == ".db" for path in files)
-    assert [path for path in files if b"hooks/canary" in path.read_bytes()] == []
+    assert [path for path in files if b"hooks/canary" in _content(path)] == []
+
+
+def _content(path: Path) -> bytes:
+    """Return what is in a file of a platform that runs: SQLite's journals come and go."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

@@ -67,16 +67,23 @@ class Observatory(Site):
     def misbehave(self, how: str, number: str) -> psutil.Process:
         """Launch the task that misbehaves and return what it started, once that runs."""
         note = self.place(number) / "data/grandchild"
-        job = f"{TROUBLE}_1__0__0"
-        self.add(TROUBLE, number)
-        answer = self.up.ask(
-            f"""mutation {{ launchRun(executionParams: {{mode: "default", selector: {{{_LOCATION}, jobName: "{job}"}},
-            runConfigData: {{ops: {{{job}___Behave: {{config: {{how: "{how}"}}}}}}}},
-            executionMetadata: {{tags: [{{key: "dagster/partition", value: "{number}"}}]}}}}) {{ __typename }} }}"""
-        )
-        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+        self.launch(TROUBLE, number, f'ops: {{{TROUBLE}_1__0__0___Behave: {{config: {{how: "{how}"}}}}}}')
         wait_for(note.exists, "start of the task", 60)
         return psutil.Process(int(note.read_text()))
+
+    def launch(self, workflow: str, number: str, config: str = "") -> None:
+        self.add(workflow, number)
+        tags = f'{{key: "dagster/partition", value: "{number}"}}'
+        answer = self.up.ask(
+            f"""mutation {{ launchRun(executionParams: {{mode: "default", selector: {{{_LOCATION}, jobName: "{workflow}_1__0__0"}},
+            runConfigData: {{{config}}}, executionMetadata: {{tags: [{tags}]}}}}) {{ __typename }} }}"""
+        )
+        assert answer["launchRun"]["__typename"] == "LaunchRunSuccess", answer
+
+    def end_of(self, number: str) -> str:
+        """Wait for the end of the newest run of a recipe run."""
+        wait_for(lambda: self.of(number)[0]["status"] in ("SUCCESS", "FAILURE"), f"end of recipe run {number}", 120)
+        return str(self.of(number)[0]["status"])
 
     def place(self, number: str) -> Path:
         return self.home / f"workflows/runs/{TROUBLE}_1.0.0/{number}"
@@ -185,3 +192,21 @@ def test_a_run_whose_worker_was_killed_is_started_again_and_undoes_first(exporte
     assert [run["status"] for run in exported.of("12")] == ["STARTED", "FAILURE"]
     assert (exported.place("12") / "data/rollback-0").exists()
     exported.cancel("12")
+
+
+def test_a_run_that_is_executed_again_from_failure_goes_on_at_the_failed_task(exported):
+    folder = exported.home / f"workflows/runs/{CAMERA}_1.0.0/20"
+    folder.mkdir(parents=True)
+    (folder / "Combine").write_text("in the way")
+    exported.launch(CAMERA, "20")
+    assert exported.end_of("20") == "FAILURE"
+    before = {task: (folder / task / "record.json").stat().st_mtime_ns for task in ("Parse", "Flat", "Dark")}
+    (folder / "Combine").unlink()
+    parent = exported.of("20")[0]["runId"]
+    answer = exported.up.ask(
+        f'mutation {{ launchRunReexecution(reexecutionParams: {{parentRunId: "{parent}", strategy: FROM_FAILURE}}) {{ __typename }} }}'
+    )
+    assert answer["launchRunReexecution"]["__typename"] == "LaunchRunSuccess", answer
+    assert exported.end_of("20") == "SUCCESS"
+    assert {task: (folder / task / "record.json").stat().st_mtime_ns for task in before} == before
+    assert (folder / "Combine/record.json").exists()
