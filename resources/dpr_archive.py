@@ -92,8 +92,7 @@ class DprArchive(Archive):
         """
         data = self.document("storage.json")
         if data is None:
-            connection = self.connection
-            return default_storage(connection.endpoint_url, connection.region)
+            return self.defaults().storage
         storage = read_storage(data, self._place("storage.json"))
         for name, store in storage.stores.items():
             if isinstance(store, ObjectStore) and (places := in_clear(store.options)):
@@ -108,7 +107,7 @@ class DprArchive(Archive):
         """
         data = self.document("buckets.json")
         if data is None:
-            return (BucketRule("*", "*", "*", "", self.output_bucket),)
+            return self.defaults().bucket_rules
         return read_bucket_rules(data, self._place("buckets.json"))
 
     def document(self, name: str) -> bytes | None:
@@ -118,11 +117,18 @@ class DprArchive(Archive):
         except MissingInput:
             return None
 
+    def defaults(self) -> Configuration:
+        """Return the configuration of a deployment that has no documents."""
+        connection = self.connection
+        storage = default_storage(connection.endpoint_url, connection.region)
+        return Configuration(storage, (BucketRule("*", "*", "*", "", self.output_bucket),))
+
     def configuration(self) -> Configuration:
         """Return what the deployment's documents say now.
 
         Raises:
             ConfigurationError: One of them breaks a rule.
+            PermanentError: One of them is no document.
         """
         return Configuration(self.storage(), self.bucket_rules(), self.stations())
 

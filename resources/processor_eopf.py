@@ -124,7 +124,8 @@ class EopfProcessor:
             return order.payload
         for step in read_workflow(order.payload):
             for name, entry in step.inputs.items():
-                self._refuse_neighbours(name, entry.path, entry.regex)
+                if entry.regex:
+                    self._refuse_neighbours(name, entry.path, entry.regex)
         return for_cpm2(order.payload)
 
     def _context(self, order: Order) -> tuple[Mapping[str, Any], Order]:
@@ -139,9 +140,9 @@ class EopfProcessor:
 
     def _refuse_neighbours(self, name: str, path: str, regex: str) -> None:
         """Refuse inputs of which CPM 2 cannot be told without it taking others too."""
-        pattern = glob_of(regex) if regex else ""
+        pattern = glob_of(regex)
         others = [inner for inner in names_in(self.buckets, path) if fnmatchcase(inner, pattern) and not re.fullmatch(regex, inner)]
-        if pattern and others:
+        if others:
             raise PayloadError(
                 f"input {quoted(name)}: for {quoted(regex)} CPM 2 takes {quoted(pattern)}, which {quoted(others[0])} matches, too",
                 code="unsupported_regex",

@@ -77,8 +77,10 @@ class OgcProcessor:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise ConfigurationError(f"{self.url!r} is no http:// or https:// address without credentials", remedy="Correct its url.")
+        if "@" in parts.netloc:
+            raise ConfigurationError(f"the url of {parts.hostname} has credentials in it", remedy="Give them in `authorization`.")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(f"the url {quoted(self.url)} is no http:// or https:// address", remedy="Correct it.")
 
     def run(self, order: Order) -> Processed:
         """Run a payload; see `Processor`.

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import dagster as dg
 
+from platform_assets.common.errors import ConfigurationError, PermanentError
 from platform_assets.common.values import Outcome
 from platform_assets.dpr.batch import refused
 from platform_assets.dpr.claim import ClaimedRequest, RequestBatch, RequestRecords
@@ -124,7 +125,11 @@ class Tick(BatchTick[RequestBatch]):
     def give_up(self, batch: RequestBatch, reason: str) -> Sequence[Outcome]:
         """Tell what was published, and why the rest will not be; nothing of an interrupted publication is left half-done."""
         archive = self._archive
-        here = archive.workshop(archive.configuration(), "")
+        try:
+            configuration = archive.configuration()
+        except (ConfigurationError, PermanentError):
+            configuration = archive.defaults()  # what is broken now must not keep the sensor from all other requests
+        here = archive.workshop(configuration, "")
         jobs = [claim.job for claim in batch.requests if claim.job]
         clean_up(here, jobs)
         done = {outcome.key: outcome for outcome in find_done(here, jobs)}

@@ -8,7 +8,7 @@
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 from platform_assets.common.errors import MissingInput
@@ -50,7 +50,7 @@ class BatchRecords:
 
     def put_outcomes(self, batch_id: str, number: int, outcomes: Sequence[Outcome], run: Mapping[str, Any]) -> None:
         """Record how the items of a part ended, in their order; the part is then over."""
-        document = {"run": dict(run), "outcomes": [asdict(outcome) for outcome in outcomes]}
+        document = {"run": dict(run), "outcomes": [_outcome(outcome) for outcome in outcomes]}
         self.bucket.write(self._outcomes_key(batch_id, number), _pack(document), content_type="application/gzip")
 
     def outcomes(self, batch_id: str, number: int = 1) -> tuple[list[Outcome], dict[str, Any]] | None:
@@ -135,6 +135,12 @@ def outcome_from(document: Mapping[str, Any]) -> Outcome:
     """Return an outcome from its JSON form."""
     failure = document["failure"]
     return Outcome(**{**document, "state": State(document["state"]), "failure": Failure(**failure) if failure else None})
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome in JSON types; its facts have those already, and to copy them as `asdict` does costs 5 ms of a request's."""
+    shallow = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+    return shallow | {"failure": asdict(outcome.failure) if outcome.failure else None}
 
 
 def _pack(document: Mapping[str, Any]) -> bytes:

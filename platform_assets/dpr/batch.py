@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import dagster as dg
 
-from platform_assets.common.errors import MissingInput
-from platform_assets.common.values import Outcome, State
+from platform_assets.common.errors import ConfigurationError, MissingInput, PermanentError
+from platform_assets.common.values import Failure, Outcome, State
 from platform_assets.dpr import checks, naming
 from platform_assets.dpr.claim import ClaimedRequest
 from platform_assets.dpr.events import reached_events, request_event, step_events
@@ -21,11 +21,12 @@ from platform_assets.execution.progress import Progress
 from platform_assets.execution.record import Recorder, shown_as_materialized
 from platform_assets.execution.run import ItemRun, batch_options
 from resources.dask_cluster import DaskCluster
-from resources.dpr_archive import DprArchive
+from resources.dpr_archive import Configuration, DprArchive
 
 Context = dg.OpExecutionContext | dg.AssetExecutionContext
 
 _FACTS_BYTES = 8 << 20
+_KEPT = frozenset({"items", "auxiliary", "processor", "seconds_by_stage", "log_key", "run_id"})
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,13 @@ def run_batch(context: Context, archive: DprArchive, dask: DaskCluster, order: O
 
     Raises:
         TransientError: Cluster or store are gone; what was done is recorded, and the order can be run again.
-        ConfigurationError: A document of the deployment breaks a rule.
     """
+    configuration, order = _configured(archive, order)
     jobs = [claim.job for claim in order.requests if claim.job]
-    configuration = archive.configuration()
     here = archive.workshop(configuration, context.run.run_id)
     makers = step_events(archive.input_bucket, archive.output_bucket, order.assets)
     recorder = Recorder(context, order.assets, makers, planned_by_dagster=order.by_partition)
-    run = ItemRun(context, recorder, len(order.requests), order.heartbeat)
+    run = ItemRun(context, recorder, len(order.requests), order.heartbeat, kept=_in_short)
     # The sensor takes a request for claimed when its `request` is materialized: also one that is refused.
     recorder.materialized(request_event(archive.input_bucket, claim) for claim in order.requests)
     done = find_done(here, jobs)
@@ -87,9 +87,24 @@ def run_batch(context: Context, archive: DprArchive, dask: DaskCluster, order: O
     return run
 
 
+def _configured(archive: DprArchive, order: Order) -> tuple[Configuration, Order]:
+    """Return the deployment's configuration; when it breaks a rule, all requests are refused for that, and say so."""
+    try:
+        return archive.configuration(), order
+    except (ConfigurationError, PermanentError) as error:
+        problem = Failure("configure", error.code, str(error), error.remedy)
+        claims = [replace(claim, job=None, problem=claim.problem or problem) for claim in order.requests]
+        return archive.defaults(), replace(order, requests=claims)
+
+
 def refused(claim: ClaimedRequest) -> Outcome:
     """Return the outcome of a request that was refused when it was claimed."""
     return Outcome(claim.partition, State.FAILED, {}, claim.problem)
+
+
+def _in_short(outcome: Outcome) -> Outcome:
+    """Return an outcome with what is needed after it was told: 1,000 requests have 20 MB of units, searches and payloads."""
+    return replace(outcome, facts={name: value for name, value in outcome.facts.items() if name in _KEPT})
 
 
 def _tell_what_was_reached(recorder: Recorder, archive: DprArchive, order: Order, outcomes: Sequence[Outcome]) -> None:

@@ -125,7 +125,12 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 def spellings(secrets: Iterable[str]) -> list[str]:
     """Return all that would tell of secrets in a text: themselves, and as URLs, Python and JSON write them."""
-    every = {written for secret in secrets for written in (secret, quote(secret, safe=""), repr(secret)[1:-1], json.dumps(secret)[1:-1])}
+    every = {
+        written
+        for secret in secrets
+        if secret
+        for written in (secret, quote(secret, safe=""), repr(secret)[1:-1], json.dumps(secret)[1:-1])
+    }
     # The longest first: one may be a part of another.
     return sorted(every, key=len, reverse=True)
 

@@ -9,6 +9,7 @@ whose `request` lacks what the session gives: `input_products`, and unless it ha
 `end_datetime` and `satellite`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -26,6 +27,7 @@ from platform_assets.dpr.model import ProcessingRequest
 _GIVEN = {"start_datetime": "start_datetime", "end_datetime": "end_datetime", "satellite": "platform"}
 """Fields of a request, and the property of a session that each is unless the rule says it."""
 
+_SATELLITE = re.compile(r"S(\d)([A-Z])")
 _SESSION: Item = {
     "id": "S1A_20260501041000012345",
     "collection": "s01-cadip-session",
@@ -46,7 +48,7 @@ class Rule:
 
     Attributes:
         name: Its name.
-        platforms: Patterns of the sessions' platforms, such as `sentinel-1*`; empty for all.
+        platforms: Patterns of the sessions' platforms, such as `sentinel-1*` or `S1A`; empty for all.
         collections: Patterns of the sessions' collections; empty for all.
         search: A filter that the sessions' items must pass.
         input: The name that the session has in the task table.
@@ -123,14 +125,23 @@ def request_for(rule: Rule, session: Item) -> dict[str, Any] | None:
 
 
 def _is_for(rule: Rule, session: Item) -> bool:
-    asked = ((rule.platforms, (session.get("properties") or {}).get("platform")), (rule.collections, session.get("collection")))
-    if not all(not patterns or any(fnmatchcase(str(value), pattern) for pattern in patterns) for patterns, value in asked):
-        return False
+    platforms = {str((session.get("properties") or {}).get("platform")), platform(session)}
+    asked = ((rule.platforms, platforms), (rule.collections, {str(session.get("collection"))}))
+    for patterns, values in asked:
+        if patterns and not any(fnmatchcase(value, pattern) for pattern in patterns for value in values):
+            return False
     return bool(cql2.select([session], rule.search, f"rule {rule.name}"))
 
 
+def platform(session: Item) -> str:
+    """Return the platform of a session as STAC calls it: `sentinel-1a` for the `S1A` of stations; empty when it is not told."""
+    told = str((session.get("properties") or {}).get("platform") or "")
+    found = _SATELLITE.fullmatch(told)
+    return f"sentinel-{found[1]}{found[2].lower()}" if found else told
+
+
 def _request(rule: Rule, session: Item) -> dict[str, Any]:
-    properties = session.get("properties") or {}
+    properties = {**(session.get("properties") or {}), "platform": platform(session)}
     given = {field: properties[name] for field, name in _GIVEN.items() if properties.get(name)}
     row = {"name": rule.input, "item_id": session["id"], "collection_name": session.get("collection")}
     return {"workflow_type": "systematic", **given, **rule.request, "input_products": [row]}

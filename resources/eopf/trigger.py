@@ -66,16 +66,16 @@ def main() -> int:
     streams = Masked(sys.stdout, secrets), Masked(sys.stderr, secrets)
     sys.stdout, sys.stderr = streams
     try:
-        message = _trigger(order["payload"], order["folder"])
+        message = _trigger(order["payload"], order["folder"], secrets)
     finally:
         for stream in streams:
             stream.end()
     with Path(order["report"]).open("a") as report:
-        report.write(f"{masked(json.dumps(message), secrets)}\n")
+        report.write(f"{json.dumps(message)}\n")
     return 0 if message["kind"] == "completed" else 1
 
 
-def _trigger(payload: str, folder: str) -> dict[str, Any]:
+def _trigger(payload: str, folder: str, secrets: Sequence[str]) -> dict[str, Any]:
     import logging
     import traceback
 
@@ -84,7 +84,8 @@ def _trigger(payload: str, folder: str) -> dict[str, Any]:
     except BaseException as error:  # noqa: BLE001 - also a unit that calls sys.exit has failed
         traceback.print_exc()
         cause = list(_causes(error))[-1]
-        return {"kind": "failed", "type": type(cause).__qualname__, "message": str(cause), "transient": _is_passing(error)}
+        words = masked(str(cause), secrets)
+        return {"kind": "failed", "type": type(cause).__qualname__, "message": words, "transient": _is_passing(error)}
     finally:
         logging.shutdown()
     return {"kind": "completed"}

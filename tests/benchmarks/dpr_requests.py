@@ -118,8 +118,8 @@ def fill(deployment: Deployment, requests: int, sessions: int, station: str, nam
         session = make_session(
             start=START + timedelta(minutes=10 * number), orbit=56552 + number, blocks=2, block_bytes=_BLOCK_BYTES, seed=number
         )
-        for name, content in session.blocks.items():
-            source.write(f"sessions/{session.id}/{name}", content, content_type="application/octet-stream")
+        for block, content in session.blocks.items():
+            source.write(f"sessions/{session.id}/{block}", content, content_type="application/octet-stream")
         found = {ref.key.rpartition("/")[2]: ref for ref in source.list(f"sessions/{session.id}/")}
         item = session_item(read_session(json.dumps(session.document).encode(), session.id), found, source.name)
         key = naming.item_key(naming.session_collection(session.id), session.id)

@@ -1,6 +1,7 @@
 """A request's way from its document to published items, on a real S3 server, a real Dask cluster and a real Dagster instance."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,19 @@ def test_of_a_request_without_a_mandatory_file_the_searches_are_shown(centre):
     assert "nothing" in metadata(centre, "auxiliary_files", name)["tried"]
 
 
+def test_a_request_that_failed_is_tried_again_when_the_same_document_is_dropped_again(centre):
+    put(centre, f"dpr/tasktables/{PROCESSOR}.json", make_task_table() | {"pipelines": []})
+    name = drop(centre)
+    process(centre)
+    assert row(centre, name)["state"] == "failed"
+    put(centre, f"dpr/tasktables/{PROCESSOR}.json", make_task_table())
+    time.sleep(1.1)  # S3 tells times in seconds
+    assert drop(centre) == name
+    process(centre)
+    assert row(centre, name)["state"] == "done"
+    assert list(centre.target.list("_groundtrack/requests/failed/")) == []
+
+
 def test_a_request_of_higher_priority_goes_first(centre):
     low, high = drop(centre, "low"), drop(centre, "high", priority="high")
     centre.tick()
@@ -226,21 +240,18 @@ def test_a_rule_makes_a_request_of_a_session_by_itself(centre):
     assert centre.requested == []
 
 
-def test_a_storage_configuration_with_a_secret_in_clear_stops_the_batch_and_does_not_show_it(centre):
-    options = {"key": "canary-a", "secret": "canary-b"}
-    store = {"name": "s3", "kind": "obs", "storage_options": options}
-    put(
-        centre,
-        "dpr/storage.json",
-        {"product": {"default": {"adfs": {"storage": "s3"}, "unit": [], "pipeline": []}}, "storage_configuration": [store]},
-    )
-    drop(centre)
-    centre.tick()
-    [done] = centre.run_requested()
-    assert not done.success
-    said = str(done.failure_data_for_node("process_request_batch"))
-    assert "storage.json: storage s3 has a secret in clear" in said
-    assert "canary" not in said
+def test_a_storage_configuration_with_a_secret_in_clear_is_refused_and_not_shown(centre):
+    store = {"name": "s3", "kind": "obs", "storage_options": {"key": "canary-a", "secret": "canary-b"}}
+    default = {"adfs": {"storage": "s3"}, "unit": [], "pipeline": []}
+    put(centre, "dpr/storage.json", {"product": {"default": default}, "storage_configuration": [store]})
+    name = drop(centre)
+    process(centre)
+    assert row(centre, name)["error_class"] == "secret_in_clear"
+    assert "storage s3" in row(centre, name)["message"]
+    assert "canary" not in str(row(centre, name))
+    assert statuses(centre, "published_items", name) == ["FAILED"]
+    centre.source.delete("dpr/storage.json")
+    assert materialize(centre, name).success
 
 
 def test_a_request_in_the_launchpad_is_checked_and_put_where_the_sensor_looks(centre):

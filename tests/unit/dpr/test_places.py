@@ -73,3 +73,7 @@ def test_secrets_are_masked_however_they_are_written(written):
 
 def test_of_two_secrets_of_which_one_is_in_the_other_nothing_is_left():
     assert masked("abcdef abc", ["abc", "abcdef"]) == f"{MASK} {MASK}"
+
+
+def test_a_secret_that_is_empty_masks_nothing():
+    assert masked("abc", [""]) == "abc"

@@ -12,7 +12,7 @@ from platform_assets.dpr.systematic import Systematic
 from tests.builders import dpr as documents
 from tests.builders.bucket import MemoryBucket
 
-SESSIONS = {"S1A_20260501041000056552": "sentinel-1a", "S3B_20260501041000056552": "sentinel-3b"}
+SESSIONS = {"S1A_20260501041000056552": "S1A", "S3B_20260501041000056552": "sentinel-3b"}
 
 
 @pytest.fixture
