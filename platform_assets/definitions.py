@@ -22,7 +22,7 @@ from resources.dask_cluster import DaskCluster
 from resources.dpr_archive import DprArchive
 from resources.image_archive import ImageArchive
 from resources.outbox import outbox_of
-from resources.processors import make_processor
+from resources.processors import environments_folder, make_processor
 from resources.safe_archive import SafeArchive
 from resources.settings import Settings, load
 from resources.workflow_shelf import manifests_folder
@@ -113,7 +113,7 @@ def dpr_archive(settings: Settings) -> DprArchive:
     Raises:
         ConfigurationError: The settings name a processor that there is not.
     """
-    environments = settings.home.resolve() / "environments"
+    environments = environments_folder(settings)
     make_processor(settings.dpr_processors, settings.s3, {}, environments)
     return DprArchive(
         **_archive(settings) | {"item_time_limit_s": settings.dpr_time_limit_s},

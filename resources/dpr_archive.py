@@ -1,16 +1,17 @@
 """The dpr domain's view of a deployment: its buckets, its configuration documents, and what runs payloads."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from platform_assets.common.errors import MissingInput
+from platform_assets.common.errors import ConfigurationError, GroundtrackError, MissingInput, PermanentError
 from platform_assets.dpr.documents import LIMIT_BYTES
-from platform_assets.dpr.errors import SecretInClear
+from platform_assets.dpr.errors import MissingSecret, SecretInClear
 from platform_assets.dpr.fetch import FetchShop
 from platform_assets.dpr.model import Source
 from platform_assets.dpr.processors import Processor
@@ -19,12 +20,17 @@ from platform_assets.dpr.staging import Staging
 from platform_assets.dpr.staging_catalogue import StagingCatalogue
 from platform_assets.dpr.stations import StationConfig, read_stations
 from platform_assets.dpr.storage import BucketRule, ObjectStore, Storage, default_storage, read_bucket_rules, read_storage
+from platform_assets.dpr.systematic import find_rules
+from platform_assets.dpr.tasktable import read_task_table
 from platform_assets.dpr.workshop import Workshop
 from resources.archive import Archive
 from resources.auxip import station_clients
 from resources.cadip import CadipStation
 from resources.object_store import S3Connection
 from resources.processors import make_processor
+from resources.station_login import login
+
+_SECRETS = "Define it in the environment, or in `.env`, of whatever starts the Dask workers."
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,34 @@ class DprArchive(Archive):
         """
         data = self.document("stations.json")
         return read_stations(data, self._place("stations.json")) if data else ()
+
+    def problems(self) -> Iterator[GroundtrackError]:
+        """Yield what is wrong with the deployment's documents, and which secrets of its stations are not defined here.
+
+        Raises:
+            StoreUnavailable: The store cannot answer.
+        """
+        tables = [partial(self._read_table, ref.key) for ref in self.source.list(f"{self.dpr_prefix}tasktables/", ending=(".json",))]
+        reads: list[Callable[[], object]] = [self.storage, self.bucket_rules, self._log_in, *tables]
+        for read in reads:
+            try:
+                read()
+            except (ConfigurationError, PermanentError) as error:
+                yield error
+        for _, rule in find_rules(self.source, f"{self.dpr_prefix}rules/"):
+            if isinstance(rule, PermanentError):
+                yield rule
+
+    def _read_table(self, key: str) -> None:
+        read_task_table(self.source.read(key, limit_bytes=LIMIT_BYTES)[0], f"s3://{self.input_bucket}/{key}")
+
+    def _log_in(self) -> None:
+        """Look up, but do not send, the credentials of all stations."""
+        for station in self.stations():
+            try:
+                login(station, self.secrets())
+            except MissingSecret as error:
+                raise MissingSecret(f"{self._place('stations.json')}: {station.name}: {error}", remedy=_SECRETS) from None
 
     def secrets(self) -> WorkerSecrets:
         """Return what references stand for."""

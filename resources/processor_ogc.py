@@ -39,7 +39,7 @@ _TIMEOUT_S = (10, 60)
 _LOG_BYTES = 16 << 20
 _LISTEN_S = 60.0
 _UNDER_WAY = ("accepted", "running")
-_JOB = "ogc-job.json"
+_JOB = ".ogc-job.json"
 _JOB_BYTES = 1 << 16
 
 Send = Literal["reference", "inline"]
@@ -234,7 +234,7 @@ class _Run:
         if not self._order.stored_url.startswith("s3://"):
             return None
         bucket, key = split(self._order.stored_url)
-        return self._service.buckets.bucket(bucket), posixpath.join(posixpath.dirname(key), _JOB)
+        return self._service.buckets.bucket(bucket), f"{key}{_JOB}"  # requests may have their payloads in one folder
 
     def _remember(self, job: str) -> None:
         if place := self._memory():

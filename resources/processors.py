@@ -17,6 +17,7 @@ from resources.dask_reading import DaskReading
 from resources.object_store import S3Connection
 from resources.processor_eopf import EopfProcessor
 from resources.processor_ogc import OgcProcessor, Send
+from resources.settings import Settings
 
 
 class _Model(BaseModel):
@@ -80,7 +81,7 @@ class _Eopf(_Model):
 
 class _Ogc(_Model):
     kind: Literal["ogc"]
-    url: str
+    url: Annotated[str, Field(pattern=r"^https?://[^/@]+(/|$)")]
     process: str = ""
     authorization: Annotated[str, Field(pattern=r"^$|\$\{[A-Za-z_]\w*\}$")] = ""  # the web UI shows settings: a reference, never a token
     send: Send = "reference"
@@ -97,7 +98,7 @@ _Row = Annotated[_Simulator | _Eopf | _Ogc, Field(discriminator="kind")]
 _ROWS = TypeAdapter(dict[str, _Row])
 
 
-def make_processor(settings: Mapping[str, Any], connection: S3Connection, secrets: Mapping[str, str], folder: Path) -> Processor:
+def make_processor(settings: Mapping[str, Any], connection: S3Connection, secrets: Mapping[str, str], folder: Path) -> ByName:
     """Return what runs every payload, by the processor that its request names.
 
     Args:
@@ -118,3 +119,8 @@ def make_processor(settings: Mapping[str, Any], connection: S3Connection, secret
             f"GROUNDTRACK_DPR_PROCESSORS: {'; '.join(problems)}", remedy="Correct the processor that the message names."
         ) from None
     return ByName({name: row.make(connection, secrets, folder) for name, row in rows.items()})
+
+
+def environments_folder(settings: Settings) -> Path:
+    """Return where a deployment keeps the Python environments of its processors, on each worker's machine."""
+    return settings.home.resolve() / "environments"

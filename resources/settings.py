@@ -4,19 +4,21 @@ Credentials are not among them: S3 takes them from the usual AWS chain. What is 
 `failure_receivers`) never becomes a Dagster resource's value, which the web UI would show.
 """
 
-import json
+import re
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from platform_assets.common.errors import ConfigurationError
 from platform_assets.imagery.model import Conversion, Limits, Profile, Resampling
 from resources.object_store import S3Connection
 from resources.receivers import parse_receivers
+
+_FIELD = re.compile(r'field "(\w+)"')
 
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
@@ -234,7 +236,11 @@ def load(**overrides: Any) -> Settings:
     except ValidationError as error:
         problems = [f"{_variable(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()]
         raise ConfigurationError("; ".join(problems)) from error
-    except (json.JSONDecodeError, ValueError) as error:
+    except SettingsError as error:
+        field = _FIELD.search(str(error))
+        place = _variable((field[1],)) if field else str(error)
+        raise ConfigurationError(f"{place}: is no JSON: {error.__cause__}") from error
+    except ValueError as error:
         raise ConfigurationError(str(error)) from error
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -81,25 +81,34 @@ class WorkflowShop(dg.ConfigurableResource[Any]):
         """Return a recipe run, in the folder that the command line uses for it too."""
         return RecipeRun(workflow, number, Path(self.folder, "runs", workflow.dag_name, str(number)), parameters, is_task_manual)
 
-    def take_turn(self, run: RecipeRun, tell: Callable[[str], None]) -> None:
+    def take_turn(self, run: RecipeRun, tell: Callable[[str], None], meanwhile: AbstractContextManager[None]) -> None:
         """Wait until no other run works on this recipe run, and hold it until this one has ended.
 
         Args:
             run: The recipe run.
             tell: Gets a line now and then while it waits.
+            meanwhile: Is entered when it must wait, and left when its turn has come.
         """
+        if self._takes_turn(run) is None:
+            return
         told_s = -_TELL_AGAIN_S
-        while run.folder not in self._holds:
-            try:
-                with self._taking:
-                    if run.folder not in self._holds:
-                        self._held.enter_context(alone(run))
-                        self._holds.add(run.folder)
-            except Conflict as error:
+        with meanwhile:
+            while conflict := self._takes_turn(run):
                 if time.monotonic() - told_s >= _TELL_AGAIN_S:
-                    tell(f"{error}; this run waits for it")
+                    tell(f"{conflict}; this run waits for it")
                     told_s = time.monotonic()
                 time.sleep(_LOOK_S)
+
+    def _takes_turn(self, run: RecipeRun) -> Conflict | None:
+        """Return who has the turn, or None when it is this run's."""
+        with self._taking:
+            if run.folder not in self._holds:
+                try:
+                    self._held.enter_context(alone(run))
+                except Conflict as error:
+                    return error
+                self._holds.add(run.folder)
+        return None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Let go of the recipe runs that this run held."""
@@ -144,6 +153,28 @@ class WorkflowShop(dg.ConfigurableResource[Any]):
             rollback=self.rollback,
             limits=Limits(self.time_limit_s, memory_bytes, self.grace_s),
         )
+
+
+@contextmanager
+def slot_given_back(context: dg.AssetExecutionContext, pool: str) -> Iterator[None]:
+    """Let others have the slot of its pool that a step has, for a block.
+
+    Who waits for another run must not keep from it what that waits for: neither would ever end.
+
+    Args:
+        context: The step's.
+        pool: The pool.
+    """
+    storage, run_id, step = context.instance.event_log_storage, context.run.run_id, context.get_step_execution_context().step.key
+    is_limited = storage.supports_global_concurrency_limits
+    has_slot = is_limited and any(
+        slot.step_key == step and slot.run_id == run_id for slot in storage.get_concurrency_info(pool).claimed_slots
+    )
+    if has_slot:
+        storage.free_concurrency_slot_for_step(run_id, step)
+    yield
+    while has_slot and not storage.claim_concurrency_slot(pool, run_id, step).is_claimed:
+        time.sleep(_LOOK_S)
 
 
 def trace_of(run_id: str) -> str:

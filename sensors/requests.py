@@ -78,7 +78,7 @@ class Tick(BatchTick[RequestBatch]):
         self._notes += self._systematic.write()
         found = {row.partition: row for row in arrivals(self._archive.source, self._archive.request_prefix) if row.partition not in in_work}
         new = self.new(found)
-        taken = list(self._ready([row for key, row in found.items() if key in new]))
+        taken = list(self._ready([row for key, row in found.items() if key in new and self._failed.get(key) != _digest(row)]))
         if taken:
             taken.sort(key=_priority, reverse=True)
             batch = RequestBatch.of(taken, time.time())
@@ -141,6 +141,11 @@ class Tick(BatchTick[RequestBatch]):
         claimed = [request_event(archive.input_bucket, claim) for claim in batch.requests]
         self.tell(ITEMS, outcomes, claimed, step_events(archive.input_bucket, archive.output_bucket, STEP_KEYS))
         return outcomes
+
+
+def _digest(row: Arrival) -> str:
+    """Return what tells a try of a request that lacks nothing; one that failed so is not read again at each look."""
+    return ClaimedRequest(row.partition, row.ref, None).digest
 
 
 def _priority(claim: ClaimedRequest) -> int:

@@ -97,13 +97,16 @@ class Tick:
     def run(self, stations: Iterable[StationConfig]) -> dg.SensorResult:
         """Ask every station; one that does not answer holds up nobody."""
         requests: list[dg.RunRequest] = []
+        silent: list[StationConfig] = []
         for station in stations:
             try:
                 requests += self._requests(station)
             except GroundtrackError as error:
                 self._notes.append(f"station {station.name}: {error}")
                 self._context.log.warning(f"station {station.name}: {error}")
-                self._keep(station)
+                silent.append(station)
+        for station in silent:  # not before the others were asked, who may have the same sessions
+            self._keep(station)
         return dg.SensorResult(
             run_requests=requests,
             skip_reason=None if requests else "; ".join(self._notes[:_MOST_NOTES]) or "no new session",
@@ -166,7 +169,7 @@ class Tick:
         """Return what the bucket lacks of a session and can still be had, unless it is fetched or was asked for just now."""
         known, current = self._before.get(session.id), state(session)
         row: dict[str, Any] = {"station": station.name, "state": current, "whole": False, "tries": 0, "next_s": 0.0}
-        if known and known["state"] == current:
+        if known and (known["station"], known["state"]) == (station.name, current):
             row = known
         self._after[session.id] = row
         if row["whole"] or in_work or row["next_s"] > self._now.timestamp():

@@ -137,10 +137,9 @@ def _follow(deployment: Deployment, dropped: Dropped) -> dict[str, dict[str, Any
 def _tell(platform: Platform, deployment: Deployment, rows: dict[str, dict[str, Any]], *, leave: bool) -> None:
     """Show what came out, and where to look."""
     target = deployment.target
-    console.facts("Requests", {name: row.get("message") or row["state"] for name, row in rows.items()})
+    ends = {name: f"{row['message']} → {row['what_to_do']}" if row["state"] == "failed" else row["state"] for name, row in rows.items()}
+    console.facts("Requests", ends)
     for row in rows.values():
-        if row["state"] == "failed":
-            console.note(f"  → {row['what_to_do']}")
         for key in row.get("items", ()):
             item = json.loads(target.read(key, limit_bytes=_REPORT_BYTES)[0])
             origins = [link["title"] for link in item["links"] if link["rel"] == "derived_from"]

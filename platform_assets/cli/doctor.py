@@ -83,6 +83,7 @@ def examine() -> Iterator[Finding]:
     yield _disk(deployment.settings.home)
     yield from _workflows(deployment.settings)
     yield from _failure_messages(deployment.settings)
+    yield _processors(deployment.settings)
     if not deployment.platform and _embedded(deployment):
         yield Finding("object store", "warning", "none is configured, and the embedded one is not running", "Start it: `groundtrack up`.")
         return
@@ -168,11 +169,14 @@ def _store(deployment: Deployment) -> Iterator[Finding]:
     yield Finding("object store", "ok", f"{where} answers and accepts the credentials")
     yield _clock(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
     settings = deployment.settings
-    yield _try("input bucket", lambda: _write_and_remove(deployment.source, settings.input_prefix), _INPUT_REMEDY)
+    source = _try("input bucket", lambda: _write_and_remove(deployment.source, settings.input_prefix), _INPUT_REMEDY)
+    yield source
     output = _try("output bucket", lambda: _write_and_remove(deployment.target, settings.output_prefix), _OUTPUT_REMEDY)
     yield output
     if output.state == "ok":
         yield _try("conditional writes", lambda: check_conditional_writes(deployment.target, settings.output_prefix), "")
+    if source.state == "ok":
+        yield from _documents(settings)
 
 
 _INPUT_REMEDY = "Create the bucket, or allow s3:ListBucket, GetObject, PutObject and DeleteObject: results are written beside manifests."
@@ -220,6 +224,31 @@ def _write_and_remove(bucket: S3Bucket, prefix: str) -> str:
     finally:
         bucket.delete(key)
     return f"s3://{bucket.name}/{prefix} can be listed, read, written and cleaned, in {1000 * (time.perf_counter() - began):.0f} ms"
+
+
+def _processors(settings: Settings) -> Finding:
+    from platform_assets.definitions import dpr_archive
+
+    try:
+        dpr_archive(settings)
+    except ConfigurationError as error:
+        return Finding("processors", "failed", str(error), error.remedy)
+    chosen = [f"{name}: {row['kind']}" for name, row in settings.dpr_processors.items()]
+    return Finding("processors", "ok", ", ".join(chosen) or "the simulator for all")
+
+
+def _documents(settings: Settings) -> Iterator[Finding]:
+    from platform_assets.definitions import dpr_archive
+
+    name = "documents"
+    try:
+        problems = list(dpr_archive(settings).problems())
+    except GroundtrackError as error:
+        problems = [error]
+    for problem in problems:
+        yield Finding(name, "failed", str(problem), problem.remedy)
+    if not problems:
+        yield Finding(name, "ok", f"nothing is wrong with those under s3://{settings.input_bucket}/{settings.dpr_prefix}")
 
 
 def _dask(deployment: Deployment) -> Finding:

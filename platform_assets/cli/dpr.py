@@ -4,13 +4,13 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
 from platform_assets.cli import console
-from platform_assets.common.errors import MissingInput
+from platform_assets.common.errors import ConfigurationError, GroundtrackError, MissingInput
 from platform_assets.dpr import cql2
 from platform_assets.dpr.auxiliary import AdfSearch, Attempt, Catalogue
 from platform_assets.dpr.catalogue import read_folder
@@ -19,11 +19,15 @@ from platform_assets.dpr.model import ProcessingRequest, read_request
 from platform_assets.dpr.payload import to_yaml
 from platform_assets.dpr.plan import Plan, destination, make_plan
 from platform_assets.dpr.plan import shown as shown_search
+from platform_assets.dpr.processors import EOPF
 from platform_assets.dpr.secrets import masked
 from platform_assets.dpr.storage import BucketRule, Storage, default_storage, read_bucket_rules, read_storage
 from platform_assets.dpr.tasktable import TaskTable, identity, read_task_table
 from platform_assets.dpr.units import ProcessingUnit, Product
 from resources.settings import Settings, load
+
+if TYPE_CHECKING:
+    from resources.processor_eopf import EopfProcessor
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -61,6 +65,38 @@ def plan(
     else:
         _print(made)
     sys.exit(1 if made.problems else 0)
+
+
+@dpr.command()
+def prewarm() -> None:
+    """Make the Python environments of EOPF processors on this machine, so that no request waits for them.
+
+    They are those of GROUNDTRACK_DPR_PROCESSORS. The exit code is 1 when one cannot be made.
+    """
+    from resources.processor_eopf import EopfProcessor
+    from resources.processors import environments_folder, make_processor
+
+    settings = load()
+    processors = make_processor(settings.dpr_processors, settings.s3, {}, environments_folder(settings)).processors
+    found = {name: processor for name, processor in processors.items() if isinstance(processor, EopfProcessor)}
+    if not found:
+        console.note("GROUNDTRACK_DPR_PROCESSORS names no processor of kind eopf; no other has an environment.")
+    lacking = [name for name, processor in found.items() if not _prepare(name, processor)]
+    sys.exit(1 if lacking else 0)
+
+
+def _prepare(name: str, processor: "EopfProcessor") -> bool:
+    """Return whether a processor has an environment with EOPF CPM now, and tell."""
+    try:
+        with console.busy(f"{name}: making its environment ..."):
+            made = processor.prepare()
+        if EOPF not in made.packages:
+            raise ConfigurationError(f"there is no EOPF CPM in {made.folder}", remedy="Install eopf there, or leave `python` out.")
+    except GroundtrackError as error:
+        console.failure(type(error)(f"{name}: {error}", code=error.code, remedy=error.remedy))
+        return False
+    console.note(f"{name}: EOPF CPM {made.packages[EOPF]}, {len(made.packages)} packages, in {made.folder}")
+    return True
 
 
 def _content(path: Path, what: str) -> bytes:

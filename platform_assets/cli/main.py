@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "demo": ("platform_assets.cli.demo:demo", "Start the platform and convert a sample archive."),
     "doctor": ("platform_assets.cli.doctor:doctor", "Check what the platform needs, and say what to mend."),
-    "dpr": ("platform_assets.cli.dpr:dpr", "Show what on-demand processing requests would do."),
+    "dpr": ("platform_assets.cli.dpr:dpr", "Show what processing requests would do, and prepare for them."),
     "env": ("platform_assets.cli.env:env", "Print the environment for Dagster's own commands."),
     "reconcile": ("platform_assets.cli.reconcile:reconcile", "Compute the catalogue anew from its items."),
     "report": ("platform_assets.cli.report:report", "Show how every row of a manifest ended."),

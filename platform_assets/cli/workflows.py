@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -28,12 +27,13 @@ from platform_assets.environments.process import Limits
 from platform_assets.environments.uv import PackageIndex, Uv
 from platform_assets.workflows.errors import InvalidRun
 from platform_assets.workflows.local import run_workflow
-from platform_assets.workflows.manifest import content_hash, find_manifest, put_manifest, read_manifest, write_manifest
+from platform_assets.workflows.manifest import content_hash, find_manifest, put_manifest, write_manifest
 from platform_assets.workflows.model import WorkflowSpec
 from platform_assets.workflows.notebooks import write_dockerfile, write_notebook
-from platform_assets.workflows.packages import Package, find_package, module_of, workflows_of
+from platform_assets.workflows.packages import Package, find_package, keep_wheel, module_of, workflows_of
 from platform_assets.workflows.runner import RecipeRun, Shop, TaskRecord, TaskState, telemetry_variables
 from platform_assets.workflows.sdk_files import sdk_folder, write_sdk_wheel
+from platform_assets.workflows.shelf import Shelf, read_shelf
 from resources.settings import load
 from resources.workflow_shelf import fetch_manifests, manifests_folder
 
@@ -129,15 +129,14 @@ def validate(place: Place, **asked: Any) -> None:
 @workflows.command()
 @_package_options
 @click.option("--to", help="Folder of manifests, or s3://BUCKET/PREFIX [GROUNDTRACK_WORKFLOWS_MANIFESTS, workflows/manifests in the home].")
-@click.option("--replace", "overwrite", is_flag=True, help="Overwrite manifests of these versions that say something else.")
+@click.option("--replace", "overwrite", is_flag=True, help="Overwrite wheel and manifests of these versions that are others.")
 @_with_place
 def export(place: Place, to: str | None, overwrite: bool, **asked: Any) -> None:
     """Write a manifest for each workflow of PACKAGE: all that running it takes, without its code; a wheel is kept."""
     write = _writer(to or load().workflows_manifests or str(place.manifests))
     package, found = _load(place, **asked)
     if package.wheel:
-        place.wheels.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(package.wheel, place.wheels)
+        keep_wheel(package.wheel, place.wheels, replace=overwrite)
     for workflow in found:
         written = write(workflow, replace=overwrite)
         console.note(f"{written}  sha256:{content_hash(workflow)[:16]}")
@@ -248,9 +247,9 @@ def run(place: Place, workflow: str, version: str | None, manifests: Path | None
 def prewarm(place: Place, workflow: str | None, version: str | None, manifests: Path | None, refresh: bool, limit_gb: float | None) -> None:
     """Make the environments of WORKFLOW, or of all, before they are needed, and check those that are there."""
     place, folder = place.with_links(place.wheels), manifests or _fetched(place)
-    specs = [find_manifest(folder, workflow, version)] if workflow else [read_manifest(path) for path in sorted(folder.glob("*.json"))]
+    shelf = Shelf([find_manifest(folder, workflow, version)]) if workflow else read_shelf(folder)
     table = Table("environment", "requirement", "packages", "", box=None)
-    for requirement in dict.fromkeys(spec.requirement(task) for spec in specs for task in spec.tasks):
+    for requirement in dict.fromkeys(spec.requirement(task) for spec in shelf.workflows for task in spec.tasks):
         began = time.perf_counter()
         with console.busy(requirement), place.environments.lease((requirement,), verify=True, refresh=refresh) as environment:
             how = f"made in {time.perf_counter() - began:.1f} s" if environment.is_new else "was there"
@@ -258,6 +257,9 @@ def prewarm(place: Place, workflow: str | None, version: str | None, manifests: 
     console.console.print(table)
     if limit_gb is not None:
         console.note(f"{len(place.environments.prune(int(limit_gb * 1e9)))} environments were removed.")
+    for problem in shelf.problems:
+        console.failure(problem.error)
+    sys.exit(1 if shelf.problems else 0)
 
 
 def _fetched(place: Place) -> Path:

@@ -140,7 +140,7 @@ def find_adf(
 
 def _problem(unit: ProcessingUnit, adf: Product, attempts: Sequence[Attempt], without: Sequence[str]) -> AuxiliaryNotFound:
     target = f" for {', '.join(without)}" if any(without) else ""
-    collections = choice("searched were", (attempt.collection for attempt in attempts))
+    collections = choice("searched were", (f"{attempt.collection} ({attempt.source})" for attempt in attempts))
     return AuxiliaryNotFound(f"unit {unit.name} needs the auxiliary file {quoted(adf.name)}; nothing was found{target}; {collections}")
 
 

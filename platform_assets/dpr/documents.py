@@ -96,7 +96,13 @@ def _strange(document: Any) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, _DuplicateKey) else type(error).__name__
+    match error:
+        case _DuplicateKey():
+            return str(error)
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return type(error).__name__
 
 
 class _DuplicateKey(ValueError):

@@ -9,6 +9,7 @@ import dagster as dg
 from dagster import MetadataValue
 
 from platform_assets.common.values import Outcome, State
+from platform_assets.dpr import naming
 from platform_assets.dpr.claim import ClaimedRequest
 from platform_assets.dpr.intake import inputs_of
 from platform_assets.dpr.specs import AUXILIARY, ITEMS, PAYLOAD, PRODUCTS, REQUEST, SESSION, STEP_KEYS, TASK_TABLE, UNITS
@@ -174,7 +175,7 @@ def _linked(bucket: str, items: Iterable[Mapping[str, Any]]) -> MetadataValue[An
 
 
 def _place(bucket: str, item: Mapping[str, Any]) -> str:
-    if item["collection"].endswith("-cadip-session"):
+    if item["collection"].endswith(naming.SESSIONS):
         return f"/assets/{SESSION}?partition={quote(item['id'])}"
     return f"/objects/{bucket}/{quote(item.get('key') or '')}"
 

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
-from platform_assets.common.errors import MissingInput, PermanentError
+from platform_assets.common.errors import InputChanged, MissingInput, PermanentError
 from platform_assets.common.store import Bucket
 from platform_assets.common.values import Failure, ObjectRef
 from platform_assets.dpr import naming
 from platform_assets.dpr.claim import ClaimedRequest
 from platform_assets.dpr.documents import LIMIT_BYTES
-from platform_assets.dpr.errors import MalformedRequest, choice
+from platform_assets.dpr.errors import MalformedRequest, choice, quoted
 from platform_assets.dpr.model import InputProduct, ProcessingRequest, read_request
 from platform_assets.dpr.tasktable import identity
 from platform_assets.dpr.workshop import RequestJob
@@ -94,14 +94,9 @@ def examine(bucket: Bucket, arrival: Arrival, tables: TaskTables) -> ClaimedRequ
         StoreUnavailable: The store cannot answer.
     """
     try:
-        data, ref = bucket.read(arrival.ref.key, limit_bytes=LIMIT_BYTES)
-        if ref.etag != arrival.ref.etag:
-            return None
-        request = read_request(data, arrival.ref.key)
-        for product in request.input_products:
-            naming.item_key(product.collection_name, product.item_id)
+        request = _request(bucket, arrival.ref)
         table = tables.choose(request)
-    except MissingInput:
+    except (MissingInput, InputChanged):
         return None
     except PermanentError as error:
         return ClaimedRequest(arrival.partition, arrival.ref, None, Failure("claim", error.code, str(error), error.remedy))
@@ -147,6 +142,24 @@ def examine_all(bucket: Bucket, found: Sequence[Arrival], tables: TaskTables) ->
     """Return the requests of some documents, read side by side."""
     with ThreadPoolExecutor(_PARALLEL) as pool:
         return [claim for claim in pool.map(lambda arrival: examine(bucket, arrival, tables), found) if claim]
+
+
+@lru_cache(maxsize=2048)
+def _request(bucket: Bucket, ref: ObjectRef) -> ProcessingRequest:
+    """Return a version of a request; those that wait are looked at every few seconds, and a version never changes."""
+    data, there = bucket.read(ref.key, limit_bytes=LIMIT_BYTES)
+    if there.etag != ref.etag:
+        raise InputChanged(f"{ref.key} was replaced while it was read")
+    request = read_request(data, ref.key)
+    for product in request.input_products:
+        naming.item_key(product.collection_name, product.item_id)
+    for row in request.generated_product_to_collection_identifier:
+        if row.collection and naming.check_name(row.collection, "the collection").endswith(naming.SESSIONS):
+            raise MalformedRequest(
+                f"{ref.key}: generated_product_to_collection_identifier: {quoted(row.collection)} is a collection of sessions",
+                remedy="Name another collection: rules would take its products for sessions.",
+            )
+    return request
 
 
 @lru_cache(maxsize=256)

@@ -1,5 +1,6 @@
 """The jobs of the dpr domain: a batch of requests that the sensor took, and a request that is typed into the launchpad."""
 
+import hashlib
 import json
 import time
 from typing import Any
@@ -78,8 +79,9 @@ def submit(context: dg.OpExecutionContext, config: RequestConfig, dpr_archive: D
     naming.check_name(config.name, "the request")
     request = read_request(json.dumps(config.request).encode(), "the request")
     task_tables(dpr_archive.source, dpr_archive.dpr_prefix).choose(request)
-    key = f"{dpr_archive.request_prefix}{config.name}.yaml"
     document = yaml.safe_dump(request.model_dump(mode="json", exclude_none=True), sort_keys=False).encode()
+    # A folder of its own: another request of that name may not have been taken yet, and may be materialized again.
+    key = f"{dpr_archive.request_prefix}launchpad/{hashlib.sha256(document).hexdigest()[:16]}/{config.name}.yaml"
     etag = dpr_archive.source.write(key, document, content_type="application/yaml")
     partition = naming.request_id(key, etag)
     context.log.info(f"the request is s3://{dpr_archive.input_bucket}/{key}; its partition will be {partition}")

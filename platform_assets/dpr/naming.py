@@ -16,6 +16,9 @@ from platform_assets.common.keys import UnsafeKey, checked_object_key, shown
 ITEMS = "items"
 """The one folder of each collection that has its items."""
 
+SESSIONS = "-cadip-session"
+"""The end of the names of the collections that have sessions."""
+
 _RECORDS = "_groundtrack/dpr/"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]*")
 _LONGEST_NAME = 200  # file systems end at 255, and suffixes are added
@@ -105,7 +108,7 @@ def session_collection(session_id: str) -> str:
             f"{shown(session_id)} is no session",
             remedy="Session ids are satellite, time and orbit, such as S1A_20241114143038056552.",
         )
-    return f"s{int(found['mission']):02d}-cadip-session"
+    return f"s{int(found['mission']):02d}{SESSIONS}"
 
 
 def session_folder(session_id: str, prefix: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from platform_assets.catalog.static import Extent, publish_folders
-from platform_assets.common.errors import GroundtrackError
+from platform_assets.common.errors import Conflict, GroundtrackError
 from platform_assets.common.stages import Stages
 from platform_assets.common.values import Outcome, State, Work
 from platform_assets.dpr import naming, publication, stac
@@ -75,7 +75,8 @@ def clean_up(shop: Workshop, jobs: Iterable[RequestJob]) -> None:
     for job in jobs:
         record = _record(shop, job)
         if record.state == publication.PUBLISHING:
-            record.complete(shop.prefix, shop.open_bucket)
+            with suppress(Conflict, Replaced):  # nothing of it is left, or somebody else completed it
+                record.complete(shop.prefix, shop.open_bucket)
         elif record.state == publication.PROCESSING:
             with suppress(Replaced):  # somebody still works on it
                 record.give_up(shop.open_bucket)

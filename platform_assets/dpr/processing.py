@@ -2,13 +2,13 @@
 
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from platform_assets.common.errors import Conflict, GroundtrackError
+from platform_assets.common.errors import Conflict, GroundtrackError, LimitExceeded, MissingInput
 from platform_assets.common.store import Bucket
 from platform_assets.dpr.errors import quoted
 from platform_assets.dpr.payload import Output
@@ -101,4 +101,6 @@ def handed_over(bucket: Bucket, url: str, payload: bytes) -> Iterator[None]:
     try:
         yield
     finally:
-        bucket.delete(key)
+        with suppress(MissingInput, LimitExceeded):  # of a worker that was taken for dead, the next one's payload may be there
+            if bucket.read(key, limit_bytes=len(payload))[0] == payload:
+                bucket.delete(key)

@@ -167,15 +167,14 @@ class Record:
         Args:
             prefix: The output prefix.
             open_bucket: Opens a bucket by name.
+
+        Raises:
+            Conflict: Another request published an item of that name since it was looked; of this publication nothing is left.
+            Replaced: The request was published anew since this was decided.
         """
         pending, before = self.document["pending"], self.published or {"items": [], "places": []}
         keys = {naming.item_key(item["collection"], item["id"], prefix): item for item in pending["items"]}
-
-        def write(key: str) -> str:
-            return self.bucket.write(key, to_json(keys[key]), content_type=GEOJSON)
-
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            etags = dict(zip(keys, pool.map(write, keys), strict=True))
+        etags = self._write_items(keys, open_bucket)
         for old in before["items"]:
             if old["key"] not in keys:
                 self.bucket.delete(old["key"])
@@ -193,6 +192,39 @@ class Record:
         before = self.published["made_of"]
         known = {name: digest for name, digest in made_of["inputs"].items() if digest}
         return bool({**made_of, "inputs": {**before["inputs"], **known}} == before)
+
+    def _write_items(self, items: Mapping[str, Document], open_bucket: OpenBucket) -> dict[str, str]:
+        """Write items and return their ETags: first those that are new, so that one of another request can still stop it all."""
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            created = dict(zip(items, pool.map(lambda key: _create_item(self.bucket, key, items[key]), items), strict=True))
+            there = [key for key, etag in created.items() if etag is None]
+            try:
+                before = dict(zip(there, pool.map(lambda key: _own_item(self.bucket, key, items[key]), there), strict=True))
+            except Conflict:
+                self._take_back([key for key, etag in created.items() if etag], open_bucket)
+                raise
+            replaced = dict(zip(there, pool.map(lambda key: self._replace_item(key, items[key], before[key]), there), strict=True))
+        return {key: etag or replaced[key] for key, etag in created.items()}
+
+    def _replace_item(self, key: str, item: Document, before: tuple[bytes, str]) -> str:
+        """Return the ETag of an item that takes the place of another version of it."""
+        data = to_json(item)
+        if before[0] == data:
+            return before[1]
+        is_current = self.read(self.bucket, self.key).etag == self.etag  # else this was a worker that was taken for dead
+        etag = self.bucket.replace(key, data, etag=before[1], content_type=GEOJSON) if is_current else None
+        if etag is None:
+            raise Replaced(f"another run published {key}")
+        return etag
+
+    def _take_back(self, created: Iterable[str], open_bucket: OpenBucket) -> None:
+        """Take back the decision to publish: delete the items that were created, then the products."""
+        for key in created:
+            self.bucket.delete(key)
+        left = [Trace(path) for path in self.document["pending"]["places"]]
+        with suppress(Replaced):  # by somebody who did the same
+            self._advance({**_without(self.document, "pending"), "state": IDLE, "leavings": left})
+            _remove_all(left, open_bucket)
 
     def _remove_own(self, open_bucket: OpenBucket) -> None:
         """Delete what an attempt wrote after it was replaced; nothing if it was published without knowing."""
@@ -259,13 +291,41 @@ def refuse_doubles(bucket: Bucket, items: Sequence[Document], request: str, pref
                 f"two products of the request would both be item {quoted(item['id'])} of collection {quoted(item['collection'])}"
             )
     for key in bucket.stat_many(keys):
-        owner = json.loads(bucket.read(key, limit_bytes=_ITEM_BYTES)[0]).get("properties", {}).get(REQUEST, "")
-        if naming.request_name(owner) != naming.request_name(request):
-            told = f"request {owner}" if owner else "somebody else"
-            raise Conflict(
-                f"item {quoted(keys[key]['id'])} of collection {quoted(keys[key]['collection'])} was published by {told}",
-                remedy="Delete that item, or give this request another collection.",
-            )
+        _refuse_foreign(bucket.read(key, limit_bytes=_ITEM_BYTES)[0], keys[key], request)
+
+
+def _refuse_foreign(there: bytes, item: Document, request: str) -> None:
+    """Check that an item which is there is another version of one of a request.
+
+    Raises:
+        Conflict: It is of somebody else.
+    """
+    owner = json.loads(there).get("properties", {}).get(REQUEST, "")
+    if naming.request_name(owner) != naming.request_name(request):
+        raise Conflict(
+            f"item {quoted(item['id'])} of collection {quoted(item['collection'])} was published by "
+            + (f"request {owner}" if owner else "somebody else"),
+            remedy="Delete that item, or give this request another collection.",
+        )
+
+
+def _create_item(bucket: Bucket, key: str, item: Document) -> str | None:
+    """Return the ETag of an item that was written where there was none; None when there is one."""
+    if not bucket.create(key, to_json(item), content_type=GEOJSON):
+        return None
+    ref = bucket.stat(key)
+    return ref.etag if ref else None
+
+
+def _own_item(bucket: Bucket, key: str, item: Document) -> tuple[bytes, str]:
+    """Return content and ETag of an item that is there, and is of the same request.
+
+    Raises:
+        Conflict: It is of another one.
+    """
+    there, ref = bucket.read(key, limit_bytes=_ITEM_BYTES)
+    _refuse_foreign(there, item, item["properties"].get(REQUEST, ""))
+    return there, ref.etag
 
 
 def _remove_all(traces: Iterable[Trace], open_bucket: OpenBucket) -> None:

@@ -11,11 +11,11 @@ from platform_assets.common.store import Bucket
 from platform_assets.common.values import ObjectRef
 from platform_assets.dpr import naming
 from platform_assets.dpr.documents import LIMIT_BYTES
+from platform_assets.dpr.errors import quoted
 from platform_assets.dpr.items import Item
-from platform_assets.dpr.rules import Rule, read_rule, request_for
+from platform_assets.dpr.rules import MalformedRule, Rule, read_rule, request_for
 
 _ENDINGS = (".json", ".yaml", ".yml")
-_SESSIONS = "-cadip-session/"
 _ITEM_BYTES = 32 << 20
 
 
@@ -43,17 +43,15 @@ class Systematic:
         Raises:
             StoreUnavailable: The store cannot answer; what was written is not written again.
         """
-        rules = list(self.source.list(self.rule_prefix, ending=_ENDINGS))
+        rules = list(find_rules(self.source, self.rule_prefix))
         if not rules:
             return
         sessions = list(self._sessions())
         folder = f"{self.request_prefix}systematic/"
         there = {ref.key for ref in self.source.list(folder)}
-        for rule_ref in rules:
-            try:
-                rule = _rule(self.source, rule_ref)
-            except PermanentError as error:
-                yield f"{error.code}: {error}"
+        for rule_ref, rule in rules:
+            if isinstance(rule, PermanentError):
+                yield f"{rule.code}: {rule}"
                 continue
             for session in sessions:
                 key = f"{folder}{rule.name}.{session.key.rpartition('/')[2]}"
@@ -70,11 +68,30 @@ class Systematic:
     def _sessions(self) -> Iterator[ObjectRef]:
         folders, _ = self.target.level(f"{self.prefix}{ROOT_FOLDER}/")
         for folder in folders:
-            if folder.endswith(_SESSIONS):
+            if folder.endswith(f"{naming.SESSIONS}/"):
                 collection = folder.rstrip("/").rpartition("/")[2]
                 for ref in self.target.list(naming.items_prefix(collection, self.prefix), ending=(".json",)):
                     if naming.item_of(ref.key, self.prefix):
                         yield ref
+
+
+def find_rules(bucket: Bucket, prefix: str) -> Iterator[tuple[ObjectRef, Rule | PermanentError]]:
+    """Yield the rules under a prefix, each with its document, and what is wrong in place of one that is none.
+
+    Raises:
+        StoreUnavailable: The store cannot answer.
+    """
+    by_name: dict[str, str] = {}
+    for ref in bucket.list(prefix, ending=_ENDINGS):
+        try:
+            rule = _rule(bucket, ref)
+        except PermanentError as error:
+            yield ref, error
+            continue
+        if (first := by_name.setdefault(rule.name, ref.key)) == ref.key:
+            yield ref, rule
+        else:
+            yield ref, MalformedRule(f"{ref.key}: {first} has the name {quoted(rule.name)} already")
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from platform_assets.environments.errors import IndexUnreachable, InstallFailed
 
 _ATTEMPTS = 3
+_MOST_TOLD = 5
 _FIRST_DELAY_S = 1.0
 _UNREACHABLE = ("Failed to fetch", "error sending request", "Failed to download", "operation timed out", "dns error")
 _OFFLINE = "the network was disabled"
@@ -75,7 +76,7 @@ class Uv:
             IndexUnreachable: The index did not answer.
         """
         options = ("--generate-hashes", "--no-strip-extras", "--no-header", "--no-annotate", "--quiet", "--python", str(python))
-        return self._call("pip", "compile", "-", *options, *self.index.options, text="\n".join(requirements), what=", ".join(requirements))
+        return self._call("pip", "compile", "-", *options, *self.index.options, text="\n".join(requirements), what=_some_of(requirements))
 
     def install(self, folder: Path, lock: str, python: Path) -> None:
         """Make an environment of a lock in a folder that does not exist, with its bytecode, fit to be moved.
@@ -179,9 +180,15 @@ def _persistently(action: Callable[[], str]) -> str:
     return action()
 
 
+def _some_of(requirements: Sequence[str]) -> str:
+    """Return the last few requirements: before those of a user, there may be a hundred pins."""
+    more = f"{len(requirements) - _MOST_TOLD} packages and " if len(requirements) > _MOST_TOLD else ""
+    return more + ", ".join(requirements[-_MOST_TOLD:])
+
+
 def _error(what: str, text: str) -> InstallFailed | IndexUnreachable:
     if _OFFLINE in text:
-        remedy = "Run `groundtrack workflows prewarm` with the network, then again without."
+        remedy = "Run `groundtrack workflows prewarm` or `groundtrack dpr prewarm` with the network, then again without."
         return InstallFailed(f"{what} cannot be installed offline:\n{text}", remedy=remedy)
     if any(words in text for words in _UNREACHABLE) and "No solution found" not in text:
         return IndexUnreachable(f"{what} cannot be installed:\n{text}")

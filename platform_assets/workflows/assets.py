@@ -17,7 +17,7 @@ from platform_assets.workflows.partitions import recipe_run_of
 from platform_assets.workflows.specs import MANUAL, op_name, task_config, task_spec
 from resources.dask_cluster import DaskCluster
 from resources.pipes import ProcessPipes
-from resources.workflow_shop import WorkflowShop, trace_of
+from resources.workflow_shop import WorkflowShop, slot_given_back, trace_of
 
 
 def workflow_assets(workflow: WorkflowSpec) -> list[dg.AssetsDefinition]:
@@ -39,9 +39,10 @@ def _task_asset(workflow: WorkflowSpec, task: TaskSpec) -> dg.AssetsDefinition:
         attempt = context.retry_number + 1
         with _failures(), ProcessPipes(context) as pipes:
             run = workflow_shop.recipe_run(workflow, recipe_run_of(context.partition_key), config, is_task_manual=is_manual)
-            workflow_shop.take_turn(run, context.log.info)
+            workflow_shop.take_turn(run, context.log.info, slot_given_back(context, task.resource_queue))
             record = workflow_shop.attempt(run, task, attempt, trace_of(context.run.run_id), pipes.hear, dask)
-            _show_output(run.folder / task.name / f"run-{attempt}")
+            if record.attempts:
+                _show_output(run.folder / task.name / f"run-{attempt}")
             if record.failure:
                 raise failure_of(run, record)
             yield from pipes.results(record_metadata(run, record))

@@ -29,11 +29,12 @@ class Report:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1)
+        # What cannot be encoded, such as undecodable bytes of a file's name in an error, would break who reads it.
+        self._file = path.open("a", buffering=1, encoding="utf-8", errors="replace")
 
     def __call__(self, message: dict[str, Any]) -> None:
         """Append a message."""
-        self._file.write(json.dumps(message) + "\n")
+        self._file.write(json.dumps(message, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         """End the messages."""

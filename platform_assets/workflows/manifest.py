@@ -103,10 +103,19 @@ def find_manifest(folder: Path, name: str, version: str | None) -> WorkflowSpec:
     Raises:
         MissingInput: There is no such manifest in the folder.
         Conflict: There are several versions, and none is asked for.
+        InvalidManifest: There is no such manifest, but one that cannot be read.
     """
-    found = [workflow for workflow in map(read_manifest, sorted(folder.glob("*.json"))) if workflow.name == name]
+    found, broken = [], None
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(read_manifest(path))
+        except InvalidManifest as error:
+            broken = error
+    found = [workflow for workflow in found if workflow.name == name]
     chosen = [workflow for workflow in found if version in (None, workflow.version)]
     if not chosen:
+        if broken:
+            raise broken
         there = ", ".join(workflow.version for workflow in found)
         raise MissingInput(
             f"{folder} has no manifest of {name}" + (f" in version {version}; it has {there}" if found else ""),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from platform_assets.workflows.sdk.workflow import FROZEN
+from platform_assets.workflows.sdk.workflow import FROZEN, dag_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ def workflow_from(document: Mapping[str, Any]) -> WorkflowSpec:
         TypeError: It is of another JSON type.
     """
     given = _checked("a workflow", document, WorkflowSpec)
+    # They are names of files and folders too.
+    dag_name(given["name"], given["version"])
     tasks = tuple(_task_from(task) for task in given["tasks"])
     before: set[str] = set()
     for task in tasks:
@@ -120,4 +122,6 @@ def _checked(what: str, document: Mapping[str, Any], kind: type[WorkflowSpec | T
     names = {field.name for field in fields(kind)}
     if wrong := names ^ set(document):
         raise ValueError(f"{what} has these fields too many or too few: {', '.join(sorted(wrong))}")
+    if wrong := {field.name for field in fields(kind) if field.type is str and not isinstance(document[field.name], str)}:
+        raise TypeError(f"{what} has fields that are no texts: {', '.join(sorted(wrong))}")
     return dict(document)

@@ -1,16 +1,20 @@
 """Instrument packages: found as a user names them, and asked for their workflows in a process of their own environment."""
 
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
+from zipfile import BadZipFile, ZipFile
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
-from platform_assets.common.errors import MissingInput
+from platform_assets.common.errors import Conflict, MissingInput
 from platform_assets.environments.process import carry_out
 from platform_assets.environments.uv import Uv
 from platform_assets.workflows.errors import InvalidWorkflow
@@ -57,8 +61,7 @@ def find_package(text: str, uv: Uv, wheels: Path) -> Package:
     """
     path = Path(text)
     if (path / "pyproject.toml").is_file():
-        uv.build_wheel(path.resolve(), wheels)
-        return _of_wheel(max(wheels.glob("*.whl"), key=lambda wheel: wheel.stat().st_mtime_ns))
+        return _of_wheel(_built(path.resolve(), uv, wheels))
     if path.suffix == ".whl" and path.is_file():
         return _of_wheel(path.resolve())
     try:
@@ -104,6 +107,49 @@ def workflows_of(shop: Shop, package: Package, extras: Sequence[str], folder: Pa
     return found if frozen else [workflow.unfrozen() for workflow in found]
 
 
+def keep_wheel(wheel: Path, folder: Path, *, replace: bool = False) -> None:
+    """Keep a package's wheel for the environments of its tasks; nothing changes where one with the same files is kept.
+
+    Args:
+        wheel: The wheel.
+        folder: Of wheels that are kept; made.
+        replace: Whether a wheel of this version that has other files is overwritten.
+
+    Raises:
+        Conflict: Such a wheel is kept: runs of this version would get other code than those before.
+    """
+    kept = folder / wheel.name
+    if kept.exists() and _files(kept) == _files(wheel):
+        return
+    if kept.exists() and not replace:
+        raise Conflict(
+            f"{kept} is another wheel of this version, with other files",
+            remedy="Give the package a new version; to overwrite wheel and manifests all the same, add --replace.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    part = kept.with_name(f".{kept.name}.{os.getpid()}.part")
+    shutil.copy2(wheel, part)
+    part.replace(kept)
+
+
+def _files(wheel: Path) -> dict[str, int]:
+    """Return the checksums of a wheel's files: their times differ from build to build."""
+    try:
+        with ZipFile(wheel) as archive:
+            return {file.filename: file.CRC for file in archive.infolist()}
+    except BadZipFile:
+        return {}
+
+
+def _built(project: Path, uv: Uv, wheels: Path) -> Path:
+    """Return the wheel of a project; several may be built at once, so that each is built apart."""
+    wheels.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".new-", dir=wheels) as folder:
+        uv.build_wheel(project, Path(folder))
+        [wheel] = Path(folder).glob("*.whl")
+        return wheel.replace(wheels / wheel.name)
+
+
 def _of_wheel(path: Path) -> Package:
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -137,13 +183,20 @@ def _is_a_bug(kind: str) -> bool:
     return kind not in ("ValueError", "TypeError", "DuplicateTask", "UnknownTask", "CycleError")
 
 
+def _is_version(text: str, version: str) -> bool:
+    try:
+        return Version(text) == Version(version)
+    except InvalidVersion:
+        return False
+
+
 def _check(workflow: WorkflowSpec, package: Package) -> None:
     if canonicalize_name(workflow.distribution) != package.distribution:
         raise InvalidWorkflow(
             f"{workflow.name} says that it is in {workflow.distribution}, and is in {package.distribution}",
             remedy="Give it workflow_package=__package__.",
         )
-    if workflow.version == "dev" or Version(workflow.version) != Version(package.version):
+    if not _is_version(workflow.version, package.version):
         raise InvalidWorkflow(
             f"{workflow.name} has the version {workflow.version}, its package {package.version}: its tasks would not be found",
             remedy="Leave workflow_version out: it is then that of the package.",

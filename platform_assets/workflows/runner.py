@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -305,7 +306,8 @@ def _attempts(attempts: _Attempts, record: TaskRecord, numbers: range, *, is_lef
 
 
 def _with(record: TaskRecord, ended: Ended, attempt: int) -> TaskRecord:
-    metadata = {name: value for message in ended.messages if message["kind"] == "metadata" for name, value in message["values"].items()}
+    told = [message["values"].items() for message in ended.messages if message["kind"] == "metadata"]
+    metadata = {name: _finite(value) for values in told for name, value in values}
     return replace(
         record,
         attempts=attempt,
@@ -315,6 +317,18 @@ def _with(record: TaskRecord, ended: Ended, attempt: int) -> TaskRecord:
         peak_memory_mb=ended.peak_memory_mb,
         metadata=metadata,
     )
+
+
+def _finite(value: Any) -> Any:
+    """Return a value without the numbers that JSON has not, such as the mean of nothing: those become texts."""
+    match value:
+        case float() if not isfinite(value):
+            return str(value)
+        case list():
+            return [_finite(item) for item in value]
+        case dict():
+            return {name: _finite(item) for name, item in value.items()}
+    return value
 
 
 def failure_of(ended: Ended, stage: str) -> Failure | None:

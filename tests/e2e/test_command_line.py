@@ -95,6 +95,31 @@ def test_doctor_explains_settings_that_cannot_work(office, setting, value, words
     assert "Traceback" not in done.text
 
 
+def test_doctor_names_every_document_of_on_demand_processing_that_is_wrong(server, office):
+    bucket = server.connection.bucket("raw")
+    station = {"name": "adgs", "source": "auxip", "protocol": "odata", "url": "https://adgs.example.org"}
+    documents = {
+        "storage.json": {},
+        "buckets.json": [["*", "*"]],
+        "stations.json": {"stations": [station | {"auth": {"kind": "bearer", "token": "${NOT_DEFINED_ANYWHERE}"}}]},
+        "rules/l0.json": {"name": "l0"},
+        "tasktables/l0.json": {"tasktable": {}},
+    }
+    for name, document in documents.items():
+        bucket.write(f"dpr/{name}", json.dumps(document).encode(), content_type="application/json")
+    processors = {"GROUNDTRACK_DPR_PROCESSORS": '{"*": {"kind": "nonesuch"}}'}
+    try:
+        done, wrong = run(office, "groundtrack", "doctor"), run(office, "groundtrack", "doctor", **processors)
+    finally:
+        for name in documents:
+            bucket.delete(f"dpr/{name}")
+    assert done.code == 1
+    assert "5 to mend." in done.text
+    assert all(f"dpr/{name}" in done.text for name in documents)
+    assert "adgs: the secret NOT_DEFINED_ANYWHERE is not defined" in done.text
+    assert findings(wrong)["processors"] == "failed"
+
+
 @pytest.fixture(scope="module")
 def ceph_settings(ceph_server: S3Server) -> dict[str, str]:
     for bucket in ("raw", "products"):

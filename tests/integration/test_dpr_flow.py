@@ -263,6 +263,16 @@ def test_a_request_in_the_launchpad_is_checked_and_put_where_the_sensor_looks(ce
     assert row(centre, naming.request_id(ref.key, ref.etag))["state"] == "done"
 
 
+def test_of_two_requests_in_the_launchpad_the_second_does_not_take_the_place_of_the_first(centre):
+    job = centre.definitions.resolve_job_def("dpr_request")
+    for owner in ("ana", "ben"):
+        config = {"ops": {"submit": {"config": {"request": make_request(SESSION) | {"owner_id": owner}}}}}
+        assert job.execute_in_process(run_config=config, instance=centre.instance).success
+    names = [naming.request_id(ref.key, ref.etag) for ref in centre.source.list("requests/")]
+    assert len(names) == 2
+    assert {name.partition(".")[0] for name in names} == {"launchpad"}
+
+
 def test_a_wrong_request_in_the_launchpad_is_refused_by_name(centre):
     job = centre.definitions.resolve_job_def("dpr_request")
     config = {"ops": {"submit": {"config": {"request": make_request(SESSION) | {"unit": "Level0"}}}}}

@@ -5,6 +5,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_a_job_that_is_not_done_at_its_deadline_is_dismissed(service, products, 
 def test_a_job_that_is_dismissed_by_others_is_tried_again(service, products, tmp_path):
     def dismiss() -> None:
         wait_for(lambda: bool(keys(products, "ogc-job.json")), "the job")
-        note = json.loads(products.read("records/wave/ogc-job.json", limit_bytes=1 << 16)[0])
+        note = json.loads(products.read("records/wave/payload.yaml.ogc-job.json", limit_bytes=1 << 16)[0])
         requests.delete(f"{service.url}/jobs/{note['job']}", timeout=10)
 
     other = threading.Thread(target=dismiss)
@@ -143,7 +144,7 @@ def test_the_job_of_a_worker_that_was_killed_is_dismissed_by_the_next(service, p
     process = multiprocessing.get_context("spawn").Process(target=run_one, args=(service.url, products, tmp_path))
     process.start()
     wait_for(lambda: bool(keys(products, "ogc-job.json")), "the job")
-    left = json.loads(products.read("records/wave/ogc-job.json", limit_bytes=1 << 16)[0])["job"]
+    left = json.loads(products.read("records/wave/payload.yaml.ogc-job.json", limit_bytes=1 << 16)[0])["job"]
     process.kill()
     process.join()
     assert left in jobs(service)
@@ -151,6 +152,16 @@ def test_the_job_of_a_worker_that_was_killed_is_dismissed_by_the_next(service, p
     client(service, products).run(wanted(tmp_path, products, lines))
     assert f"job {left} is dismissed" in lines
     assert left not in jobs(service)
+
+
+def test_payloads_in_one_folder_have_jobs_of_their_own(service, products, tmp_path):
+    first = replace(wanted(tmp_path, products, seconds=5), stored_url=f"s3://{products.name}/records/wave/first.yaml")
+    products.write("records/wave/first.yaml", to_yaml(first.stored).encode(), content_type="application/yaml")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client(service, products).run, first)
+        wait_for(lambda: bool(keys(products, "ogc-job.json")), "the job")
+        client(service, products).run(wanted(tmp_path, products))
+        assert running.result().facts["job"] in jobs(service)
 
 
 def run_one(url: str, products: S3Bucket, scratch: Path) -> None:
@@ -161,7 +172,7 @@ def test_a_job_is_dismissed_when_its_dask_task_is_canceled(service, products, tm
     with Client(dask_address, set_as_default=False) as dask:
         future = dask.submit(run_one, service.url, products, tmp_path, pure=False)
         wait_for(lambda: bool(keys(products, "ogc-job.json")), "the job")
-        left = json.loads(products.read("records/wave/ogc-job.json", limit_bytes=1 << 16)[0])["job"]
+        left = json.loads(products.read("records/wave/payload.yaml.ogc-job.json", limit_bytes=1 << 16)[0])["job"]
         dask.cancel([future], force=True)
         wait_for(lambda: left not in jobs(service), "dismissal of the job", timeout_s=20)
         wait_for(lambda: not keys(products, "ogc-job.json"), "end of the task", timeout_s=20)

@@ -301,6 +301,20 @@ def test_a_session_that_two_stations_have_is_fetched_from_the_first(centre: Cent
     assert blocks(centre, session) == session.blocks
 
 
+def test_a_session_is_fetched_from_the_second_station_while_the_first_is_down(centre: Centre) -> None:
+    session = fresh(block_bytes=8192)
+    with serving(CadipSimulator([session])) as url:
+        asking = configure(centre, url)
+        up = json.loads(centre.source.read("dpr/stations.json", limit_bytes=1 << 16)[0])["stations"][0]
+        down, other = up | {"url": "http://127.0.0.1:1/odata/v1"}, up | {"name": "sgs"}
+        centre.put({"dpr/stations.json": json.dumps({"stations": [up, other]}).encode()})
+        asking.tick()
+        asking.requested.clear()  # nobody ran what the first was asked for
+        centre.put({"dpr/stations.json": json.dumps({"stations": [down, other]}).encode()})
+        assert fetch(asking) == [True]
+    assert blocks(centre, session) == session.blocks
+
+
 def test_only_sessions_of_the_satellites_that_are_asked_for_are_fetched(centre: Centre) -> None:
     mine, other = fresh(block_bytes=8192), fresh(satellite="S2B", block_bytes=8192)
     with serving(CadipSimulator([mine, other])) as url:

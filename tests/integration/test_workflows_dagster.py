@@ -187,6 +187,31 @@ def test_a_second_run_of_a_recipe_run_waits_for_the_first(centre):
     assert "this run waits for it" in log(centre, results[0])
 
 
+def test_a_run_that_waits_for_its_turn_keeps_no_slot_of_a_pool_from_the_run_that_has_it(centre):
+    spec = read_manifest(centre.home / f"manifests/{CAMERA}_1.0.0.json")
+    storage, results = centre.instance.event_log_storage, []
+    storage.set_concurrency_slots("default", 1)
+    thread = threading.Thread(target=lambda: results.append(centre.run(18)))
+    try:
+        with alone(RecipeRun(spec, 18, centre.place(18))):
+            thread.start()
+            deadline = time.monotonic() + 30
+            while not any("waits for it" in entry.user_message for run in _runs(centre, 18) for entry in centre.instance.all_logs(run)):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert storage.get_concurrency_info("default").claimed_slots == []
+        thread.join()
+        assert storage.get_concurrency_info("default").claimed_slots == []
+    finally:
+        storage.delete_concurrency_limit("default")
+    assert results[0].success
+
+
+def _runs(centre: Centre, number: int) -> list[str]:
+    tagged = dg.RunsFilter(tags={"dagster/partition": str(number)})
+    return [run.run_id for run in centre.instance.get_runs(tagged)]
+
+
 # --- what fails ---------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +265,16 @@ def test_n9_a_task_whose_environment_cannot_be_made_is_never_started_nor_tried_a
     assert failure.user_failure_data.metadata["code"].value == "install_failed"
     assert "No solution found" in failure.user_failure_data.metadata["error"].value
     assert not list(folder.glob("runs/*/*/*/run-*"))
+
+
+def test_what_an_earlier_run_printed_is_not_shown_for_a_task_that_was_not_started(centre, tmp_path, capfd):
+    write_manifest(read_manifest(centre.home / f"manifests/{CAMERA}_1.0.0.json"), tmp_path / "workflows/manifests")
+    other = Centre.__new__(Centre)
+    other.folder, other.instance, other.home, other.declared = tmp_path, centre.instance, tmp_path / "workflows", centre.declared
+    (other.place(17) / "Parse/run-1").mkdir(parents=True)
+    (other.place(17) / "Parse/run-1/stdout.log").write_text("of yesterday")
+    assert not other.run(17).success
+    assert "of yesterday" not in capfd.readouterr().out
 
 
 def test_a_task_that_ignores_signals_is_gone_with_its_children_after_the_grace_time(centre):

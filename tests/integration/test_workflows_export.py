@@ -1,6 +1,7 @@
 """Manifests in a bucket: exported by a package's build, on every S3 server that the platform is for."""
 
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,16 @@ def test_a_place_that_is_neither_folder_nor_bucket_is_refused(place, tmp_path):
     done = command(tmp_path, "groundtrack", "workflows", "export", "instrument==1.0.0", "--to", place)
     assert done.code != 0
     assert f"{place} is neither a folder nor a prefix of a bucket" in done.text
+
+
+def test_an_export_that_is_refused_leaves_the_code_of_the_version_as_it_was(tmp_path: Path):
+    wheel = instrument(tmp_path / "dist", "1.0.0")
+    links = ("--no-index", "--find-links", str(wheel.parent))
+    assert command(tmp_path, "groundtrack", "workflows", "export", str(wheel), *links).code == 0
+    [kept] = (tmp_path / ".groundtrack/workflows/wheels").iterdir()
+    before = kept.read_bytes()
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("instrument/more.py", "")
+    done = command(tmp_path, "groundtrack", "workflows", "export", str(wheel), *links)
+    assert (done.code, "is another wheel of this version" in done.text) == (1, True), done.text
+    assert kept.read_bytes() == before

@@ -240,6 +240,12 @@ def test_f7_the_record_of_a_failure_has_the_tasks_own_traceback_and_none_of_our_
     assert "child.py" not in traceback
 
 
+def test_what_json_has_not_is_text_in_the_record(centre):
+    record = centre.misbehave("tell_oddly", 24)
+    assert record.metadata == {"mean": "nan", "range": {"most": [0.5, "inf"]}}
+    assert record.failure.message == "ValueError: no such frame: ?"
+
+
 def test_a_failure_of_the_rollback_stands_beside_the_first(centre):
     record = centre.misbehave("cannot_roll_back", 34)
     assert record.failure.message == "ValueError: the detector is cold"

@@ -4,10 +4,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from itertools import pairwise
+from math import isfinite
 from types import ModuleType
 from typing import Any
 
 from platform_assets.workflows.sdk.workflow import Node, Workflow
+
+_MANUAL = "is_task_manual"
 
 
 def find_workflows(package: str) -> list[Workflow]:
@@ -34,8 +37,9 @@ def validate_workflows(package: str) -> list[Workflow]:
     """Return the workflows of a package, all of which can be run.
 
     Raises:
-        ValueError: As `find_workflows`, or a workflow has no tasks, a cycle, or a task that no other process can import.
-        TypeError: The parameters of a task are no dataclass of JSON types.
+        ValueError: As `find_workflows`, or a workflow has no tasks, a cycle, a task that no other process can import, or numbers that
+            make no sense.
+        TypeError: The parameters of a task are no dataclass of JSON types, or what should be a number is none.
     """
     workflows = find_workflows(package)
     for workflow in workflows:
@@ -77,18 +81,26 @@ def _task(node: Node) -> dict[str, Any]:
         "upstreams": [upstream.__name__ for upstream in node.upstreams],
         "extras": node.extras,
         "resource_queue": node.resource_queue.value,
-        "retries": _at_least(node, "retries", int(task.retries), 0),
-        "retry_delay_seconds": _at_least(node, "retry_delay_seconds", float(task.retry_delay_seconds), 0),
-        "time_limit_seconds": task.time_limit_seconds,
-        "memory_limit_mb": task.memory_limit_mb,
+        "retries": _number(node, "retries", task.retries, int),
+        "retry_delay_seconds": float(_number(node, "retry_delay_seconds", task.retry_delay_seconds, int | float)),
+        "time_limit_seconds": _limit(node, "time_limit_seconds", task.time_limit_seconds, int | float),
+        "memory_limit_mb": _limit(node, "memory_limit_mb", task.memory_limit_mb, int),
         "parameters": _schema(task.Parameters),
     }
 
 
-def _at_least(node: Node, name: str, value: Any, least: float) -> Any:
-    if value < least:
+def _number(node: Node, name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError(f"{node.name}.{name} is {value!r}")
+    if value < 0 or not isfinite(value):
         raise ValueError(f"{node.name}.{name} is {value}")
     return value
+
+
+def _limit(node: Node, name: str, value: Any, kind: Any) -> Any:
+    if value == 0:
+        raise ValueError(f"{node.name}.{name} is {value}; None stands for no limit")
+    return None if value is None else _number(node, name, value, kind)
 
 
 def _schema(kind: type | None) -> dict[str, Any] | None:
@@ -96,7 +108,10 @@ def _schema(kind: type | None) -> dict[str, Any] | None:
         return None
     from platform_assets.workflows.sdk.parameters import schema
 
-    return schema(kind)
+    found = schema(kind)
+    if _MANUAL in found["properties"]:
+        raise ValueError(f"{kind.__qualname__}.{_MANUAL} cannot be chosen: whether a person drives a task is asked for every task")
+    return found
 
 
 def _modules(package: str) -> Iterator[ModuleType]:

@@ -60,7 +60,7 @@ class Scratch:
             raise ValueError(f"{name!r} is not a path in the scratch folder")
         path = self.folder / parts
         if path.exists():
-            raise FileExistsError(f"{name} exists already in the scratch folder of this recipe run")
+            raise _there_is(name)
         self._note({"new": parts.as_posix(), "tags": [*tags, self._task]})
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -75,7 +75,12 @@ class Scratch:
         """
         path = self.new(name or f"{self._task}/{os.urandom(8).hex()}", tags)
         part = path.with_name(f".{path.name}.part")
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+        # Of two tasks that write one name at once, the second finds the first one's part, or its file.
+        with part.open("xb") as file:
+            if path.exists():
+                part.unlink()
+                raise _there_is(path.name)
+            file.write(data.encode() if isinstance(data, str) else data)
         part.replace(path)
         return path
 
@@ -99,8 +104,11 @@ class Scratch:
         """Remove what this task left: its files, the tags it added, its constants."""
         if not self._journal.exists():
             return
+        journals = set(self._journal.parent.glob("*.jsonl")) - {self._journal}
+        others = {entry.get("new") for journal in journals for entry in _entries(journal)}
         for entry in _entries(self._journal):
-            if name := entry.get("new"):
+            # A name that another task announced as well is that one's: of two, only one can have written it.
+            if (name := entry.get("new")) and name not in others:
                 path = self._folder / name
                 path.unlink(missing_ok=True)
                 path.with_name(f".{path.name}.part").unlink(missing_ok=True)
@@ -168,6 +176,10 @@ class Constants(MutableMapping[str, Any]):
     def _values(self) -> dict[str, Any]:
         entries = self._scratch._all_entries()  # noqa: SLF001
         return {entry["constant"]: entry["value"] for entry in entries if "constant" in entry}
+
+
+def _there_is(name: str) -> FileExistsError:
+    return FileExistsError(f"{name} exists already in the scratch folder of this recipe run")
 
 
 def _entries(journal: Path) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
+from math import isfinite
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _PLAIN = {int: "integer", float: "number", str: "string", bool: "boolean"}
@@ -13,17 +14,17 @@ def schema(kind: type) -> dict[str, Any]:
     """Return the JSON schema of a dataclass of parameters.
 
     Raises:
-        TypeError: It is no dataclass, or a field has a type that JSON has not.
+        TypeError: It is no dataclass, or a field has a type that JSON has not, or a default that is not of its type.
+        ValueError: A default is not one of those allowed.
     """
     _check_dataclass(kind)
     hints = get_type_hints(kind)
     properties = {}
     for field in fields(kind):
         described = _type_schema(f"{kind.__name__}.{field.name}", hints[field.name])
-        if field.default is not MISSING:
-            described["default"] = field.default.value if isinstance(field.default, Enum) else field.default
-        elif field.default_factory is not MISSING:
-            described["default"] = field.default_factory()
+        if field.default is not MISSING or field.default_factory is not MISSING:
+            described["default"] = _plain(field.default if field.default_factory is MISSING else field.default_factory())
+            _value(field.name, hints[field.name], described["default"])
         properties[field.name] = described
     required = sorted(name for name, described in properties.items() if "default" not in described)
     return {"type": "object", "properties": properties, "required": required}
@@ -34,7 +35,7 @@ def parse(kind: type, values: Mapping[str, Any]) -> Any:
 
     Raises:
         TypeError: A value has another type than its field.
-        ValueError: A field without a default has no value, or a value is not one of those allowed.
+        ValueError: A field without a default has no value, or a value is not one of those allowed, as NaN never is.
     """
     _check_dataclass(kind)
     hints = get_type_hints(kind)
@@ -82,4 +83,13 @@ def _value(name: str, hint: Any, value: Any) -> Any:
     wanted = (int, float) if hint is float else hint
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise TypeError(f"the parameter {name} is a {described['type']}, not {value!r}")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"the parameter {name} is {value}, which JSON has not; None may stand for it")
     return hint(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a default in JSON types."""
+    if isinstance(value, Enum):
+        return value.value
+    return [_plain(item) for item in value] if isinstance(value, list) else value

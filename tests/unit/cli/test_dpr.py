@@ -156,3 +156,38 @@ def test_a_secret_in_clear_is_shown_nowhere(folder, arguments):
     assert done.exit_code == 0
     assert "**********" in done.stdout
     assert CANARY not in done.stdout + done.stderr
+
+
+# --- prewarm --------------------------------------------------------------------------------------------------------------
+
+
+def prewarm(monkeypatch, **processors):
+    monkeypatch.setenv("GROUNDTRACK_DPR_PROCESSORS", json.dumps(processors))
+    return CliRunner().invoke(dpr, ["prewarm"])
+
+
+def test_prewarm_says_that_only_eopf_has_environments(folder, monkeypatch):
+    done = prewarm(monkeypatch, **{"*": {"kind": "simulator"}})
+    assert done.exit_code == 0
+    assert "no processor of kind eopf" in done.stdout
+
+
+def test_prewarm_tells_of_each_processor_what_it_has_and_ends_with_1_when_one_lacks_it(folder, monkeypatch):
+    for name, packages in (("good", ["eopf-2.8.1"]), ("bad", [])):
+        for package in packages:
+            info = folder / name / "lib" / "python3.11" / "site-packages" / f"{package}.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {package.partition('-')[0]}\nVersion: {package.partition('-')[2]}\n"
+            )
+    done = prewarm(monkeypatch, **{name: {"kind": "eopf", "python": str(folder / name / "bin" / "python")} for name in ("bad", "good")})
+    assert done.exit_code == 1
+    assert "bad: there is no EOPF CPM in" in done.stderr
+    assert done.stdout.startswith("good: EOPF CPM 2.8.1, 1 packages, in")
+
+
+def test_a_setting_that_is_no_json_is_named(folder, monkeypatch):
+    monkeypatch.setenv("GROUNDTRACK_DPR_PROCESSORS", '{"a":')
+    error = CliRunner().invoke(dpr, ["prewarm"]).exception
+    assert isinstance(error, ConfigurationError)
+    assert str(error).startswith("GROUNDTRACK_DPR_PROCESSORS: is no JSON: Expecting value: line 1 column 6")

@@ -67,7 +67,7 @@ def test_without_a_catalogue_every_alternative_is_told_and_none_is_searched():
 def test_a_mandatory_file_that_nothing_finds_is_a_problem_that_names_where_it_was_searched():
     problem = find("ORB", SLCS).problem
     assert isinstance(problem, AuxiliaryNotFound)
-    assert str(problem) == "unit Calib.1 needs the auxiliary file 'ORB'; nothing was found; searched were: aux, orbits"
+    assert str(problem) == "unit Calib.1 needs the auxiliary file 'ORB'; nothing was found; searched were: aux (auxip), orbits (auxip)"
 
 
 def test_an_optional_file_may_be_absent():

@@ -101,6 +101,13 @@ def test_a_document_that_is_replaced_while_it_is_read_is_left_to_the_next_look(s
     assert examine(source, arrival, task_tables(source, "dpr/")) is None
 
 
+def test_a_version_of_a_request_is_read_once_however_often_it_is_looked_at(source):
+    put(source, "requests/a.json", documents.request())
+    before, again = examined(source), examined(source)
+    assert before == again
+    assert source.calls.count("read") == 2  # it and the task table
+
+
 def test_a_request_lacks_the_items_that_are_not_in_the_catalogue(source):
     put(source, "requests/a.json", documents.request())
     [claim] = examined(source)
@@ -171,3 +178,12 @@ def test_a_row_says_how_to_try_again(batch):
     claim = batch.requests[0]
     row = row_of(claim, Outcome(claim.partition, State.FAILED, {}, Failure("process", "processor_failed", "no")))
     assert row["how_to_retry"].endswith(f"--partition {claim.partition}")
+
+
+@pytest.mark.parametrize("collection", ["a/b", "s01-cadip-session"])
+def test_a_collection_that_products_cannot_go_to_is_refused_before_anything_is_run(source, collection):
+    rows = [{"name": name, "product_type": "*", "collection_name": collection} for name in ("cal", "DEM", "geo")]
+    put(source, "requests/a.json", documents.request(generated_product_to_collection_identifier=rows))
+    [claim] = examined(source)
+    assert claim.problem is not None
+    assert collection in claim.problem.message

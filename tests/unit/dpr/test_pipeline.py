@@ -1,7 +1,9 @@
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from threading import Event
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from platform_assets.dpr.errors import AuxiliaryNotFound, MissingInputProduct, M
 from platform_assets.dpr.pipeline import clean_up, find_done, publish_catalogue
 from platform_assets.dpr.processors import ProcessorCrashed, ProcessorFailed
 from platform_assets.dpr.products import MissingOutput, NotPublishable, UnreadableProduct
-from platform_assets.dpr.publication import Replaced
+from platform_assets.dpr.publication import Record, Replaced
 from platform_assets.dpr.simulator import Fault, Faults, Simulator
 from platform_assets.dpr.stac import NoOrigin
 from platform_assets.dpr.storage import read_storage
@@ -125,6 +127,28 @@ def test_the_payload_is_where_the_request_wants_it_only_while_it_runs(centre):
     assert seen == [("s3://work/ana/payload.yaml", ["ana/payload.yaml"])]
     assert centre.stored("work") == []
     assert [verb for verb in centre.buckets.bucket("work").calls if verb in ("create", "write", "delete")] == ["create", "delete"]
+
+
+def test_a_worker_that_was_taken_for_dead_leaves_the_payload_of_the_next_one(centre):
+    job, begun, ended, seen = centre.job(s3_payload_file="s3://work/ana/payload.yaml"), Event(), Event(), []
+
+    def look(order):
+        begun.set()
+        ended.wait(30)
+        seen.extend(centre.stored("work"))
+        Simulator(centre.buckets).run(order)
+
+    def overtaken(order):
+        threads.append(pool.submit(centre.process, job, centre.shop(Written(look))))
+        begun.wait(30)
+        raise ProcessorCrashed("too late")
+
+    threads = []
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(ProcessorCrashed):
+            centre.process(job, centre.shop(Written(overtaken)))
+        ended.set()
+    assert (seen, threads[0].result()[0], centre.stored("work")) == (["ana/payload.yaml"], State.DONE, [])
 
 
 def test_a_payload_overwrites_nobody_elses_object(centre):
@@ -314,6 +338,28 @@ def test_a_product_that_another_request_published_is_not_overwritten(centre):
         centre.process(centre.job("second.00000000"), centre.shop(copying(centre)))
     assert centre.items() == before
     assert len(centre.stored()) == 14
+
+
+def test_of_two_requests_at_once_whose_products_have_one_name_the_second_publishes_nothing(centre, monkeypatch):
+    """Both look before either has published, as two workers do."""
+    commit, others = Record.commit, ["second.00000000"]
+
+    def overtaken(record, *given):
+        if others:
+            centre.process(centre.job(others.pop()), centre.shop(copying(centre)))
+        commit(record, *given)
+
+    monkeypatch.setattr(Record, "commit", overtaken)
+    with pytest.raises(Conflict, match=r"published by request second\.00000000"):
+        centre.process()
+    assert {found["properties"]["groundtrack:request"] for found in centre.items().values()} == {"second.00000000"}
+    assert {key.split("/")[2] for key in centre.stored()} == {place_of(found) for found in centre.items().values()}
+    assert (centre.publication()["state"], centre.publication().get("published")) == ("idle", None)
+    assert [outcome.key for outcome in find_done(centre.shop(), [centre.job("second.00000000")])] == ["second.00000000"]
+
+
+def place_of(item):
+    return item["assets"][item["id"]]["href"].split("/")[5]
 
 
 def copying(centre):

@@ -68,3 +68,9 @@ def test_a_malformed_rule_is_told_of_and_stops_no_other(systematic):
 def test_without_rules_nothing_is_listed(systematic):
     assert list(systematic.write()) == []
     assert systematic.target.calls.count("list") == 0
+
+
+def test_of_two_rules_with_one_name_the_second_is_told_of(systematic):
+    rule(systematic)
+    put(systematic.source, "dpr/rules/z.json", json.loads(systematic.source.read("dpr/rules/l0.json", limit_bytes=1 << 20)[0]))
+    assert "malformed_rule: dpr/rules/z.json: dpr/rules/l0.json has the name 'l0' already" in list(systematic.write())

@@ -43,6 +43,8 @@ def test_each_kind_is_made_of_its_settings(tmp_path):
     [
         ({"kind": "eopff"}, "eopff|kind"),
         ({"kind": "ogc"}, "s1_l0.ogc.url"),
+        ({"kind": "ogc", "url": "dpr.example.org"}, "s1_l0.ogc.url"),
+        ({"kind": "ogc", "url": "https://ana:geheim@dpr.example.org"}, "s1_l0.ogc.url"),
         ({"kind": "eopf", "pins": 1}, "s1_l0.eopf.pins"),
         ({"kind": "ogc", "url": "https://x.org", "authorization": "Bearer geheim"}, "s1_l0.ogc.authorization"),
         ({}, "s1_l0"),

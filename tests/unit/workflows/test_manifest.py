@@ -77,6 +77,12 @@ def test_a_graph_that_cannot_be_run_is_refused(tasks):
         workflow_from(json.loads(json.dumps(workflow("1.0", *tasks).document())))
 
 
+@pytest.mark.parametrize("changed", [{"name": None}, {"version": 1.0}, {"name": "../../elsewhere"}, {"category": ["camera"]}])
+def test_names_that_are_none_are_refused(changed):
+    with pytest.raises((TypeError, ValueError), match=r"no texts|only letters"):
+        workflow_from({**workflow().document(), **changed})
+
+
 def test_versions_stand_side_by_side_and_one_must_be_chosen(tmp_path):
     for version in ("1.0", "2.0"):
         write_manifest(workflow(version), tmp_path)
@@ -87,6 +93,14 @@ def test_versions_stand_side_by_side_and_one_must_be_chosen(tmp_path):
         find_manifest(tmp_path, "raw_to_l1_camera", "3.0")
     with pytest.raises(MissingInput):
         find_manifest(tmp_path / "nowhere", "raw_to_l1_camera", None)
+
+
+def test_a_broken_manifest_hinders_only_who_may_mean_it(tmp_path):
+    write_manifest(workflow(), tmp_path)
+    (tmp_path / "broken.json").write_text("{}")
+    assert find_manifest(tmp_path, "raw_to_l1_camera", None) == workflow()
+    with pytest.raises(InvalidManifest, match="broken"):
+        find_manifest(tmp_path, "raw_to_l1_other", None)
 
 
 def test_n12_without_frozen_the_requirement_has_no_extra():

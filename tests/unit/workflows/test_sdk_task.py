@@ -6,7 +6,9 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field, make_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -236,6 +238,35 @@ def test_data_of_a_recipe_run_are_never_overwritten(tmp_path):
     assert (tmp_path / "a").read_text() == "1"
 
 
+def test_a_rollback_leaves_what_another_task_wrote_under_a_name_that_was_only_announced(tmp_path):
+    one, other = Scratch(tmp_path, "One"), Scratch(tmp_path, "Other")
+    one.new("report.txt")
+    path = other.write("by the other", "report.txt")
+    one.rollback()
+    assert path.read_text() == "by the other"
+    other.rollback()
+    assert not path.exists()
+
+
+def test_of_tasks_that_write_one_name_at_once_one_has_written_it(tmp_path):
+    start, written = threading.Barrier(8), []
+
+    def write(number: int) -> None:
+        scratch = Scratch(tmp_path, f"Task{number}")
+        start.wait()
+        for name in map(str, range(40)):
+            with suppress(FileExistsError):
+                scratch.write(f"{number}", name)
+                written.append((name, str(number)))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(written) == sorted((name, (tmp_path / name).read_text()) for name in map(str, range(40)))
+
+
 @pytest.mark.parametrize("name", ["/etc/passwd", "../up", "a/../../up", "", ".groundtrack/First.jsonl", "."])
 def test_a_name_that_leads_out_of_the_scratch_folder_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="not a path in the scratch folder"):
@@ -314,6 +345,20 @@ def test_parameters_that_json_has_not_are_refused():
         schema(dataclass(type("Strange", (), {"__annotations__": {"path": Path}})))
     with pytest.raises(TypeError, match="must be a dataclass"):
         schema(int)
+
+
+@pytest.mark.parametrize(
+    ("hint", "default"), [(float, float("nan")), (float | None, float("inf")), (int, "3"), (list[int], ["a"]), (Mode, "none")]
+)
+def test_a_default_that_is_no_value_of_its_parameter_is_refused(hint, default):
+    value = field(default_factory=lambda: default)
+    with pytest.raises((TypeError, ValueError), match="the parameter gain is "):
+        schema(make_dataclass("Wrong", [("gain", hint, value)]))
+
+
+def test_defaults_are_in_json_types():
+    kind = make_dataclass("Modes", [("modes", list[Mode], field(default_factory=lambda: list(Mode)))])
+    assert schema(kind)["properties"]["modes"]["default"] == [mode.value for mode in Mode]
 
 
 def test_progress_and_metadata_are_told():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,46 @@ def test_a_task_that_no_other_process_can_import_is_refused():
     workflow = Workflow(**PARTS)
     workflow.add_node(task=type("Local", (A,), {}))
     with pytest.raises(ValueError, match="is not importable by its name"):
+        describe(workflow)
+
+
+class Numbered(A):
+    """Has numbers that a test changes."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("retries", 2.7),
+        ("retries", -1),
+        ("retry_delay_seconds", float("inf")),
+        ("retry_delay_seconds", None),
+        ("time_limit_seconds", "10"),
+        ("time_limit_seconds", -1),
+        ("time_limit_seconds", 0),
+        ("memory_limit_mb", 1.5),
+    ],
+)
+def test_numbers_of_a_task_that_make_no_sense_are_refused(name, value, monkeypatch):
+    monkeypatch.setattr(Numbered, name, value)
+    workflow = Workflow(**PARTS)
+    workflow.add_node(task=Numbered)
+    with pytest.raises((TypeError, ValueError), match=f"Numbered.{name} is "):
+        describe(workflow)
+
+
+@dataclass
+class Driven:
+    """Asks for what every task is asked for."""
+
+    is_task_manual: bool = False
+
+
+def test_a_parameter_does_not_take_the_place_of_who_drives_the_task(monkeypatch):
+    monkeypatch.setattr(Numbered, "Parameters", Driven)
+    workflow = Workflow(**PARTS)
+    workflow.add_node(task=Numbered)
+    with pytest.raises(ValueError, match="is_task_manual cannot be chosen"):
         describe(workflow)
 
 

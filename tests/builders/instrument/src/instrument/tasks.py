@@ -87,6 +87,10 @@ class Behave(TaskBase):
 
     _cannot_roll_back = _fail
 
+    def _tell_oddly(self) -> None:
+        self.add_metadata({"mean": float("nan"), "range": {"most": [0.5, float("inf")]}})
+        raise ValueError("no such frame: \udcff")
+
     def _swallow(self) -> None:
         os._exit(0)
 
