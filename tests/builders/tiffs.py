@@ -229,7 +229,7 @@ def vrt(names: Path) -> bytes:
 
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body>Not here</body></html>\n"
-GZIP = gzip.compress(b"II*\0" * 1000)
+GZIP = gzip.compress(b"II*\0" * 1000, mtime=0)
 
 
 # --- one of every kind --------------------------------------------------------------------------------------------------
