@@ -8,9 +8,9 @@ from tests.builders.servers import S3Server, has_radosgw, radosgw
 from tests.builders.site import Site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A platform that nobody hurts."""
+    """A platform that nobody hurts; it takes a fifth of a core from other tests, so it ends with its module."""
     site = Site(tmp_path_factory.mktemp("site") / "home", dask_workers=2, sensor_interval_s=1)
     yield site
     site.end()
