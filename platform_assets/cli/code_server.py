@@ -69,12 +69,14 @@ class ReloadingApiServer(server.DagsterApiServer):
         while not self._server_termination_event.wait(look_s):
             try:
                 fetch_manifests(settings)
+                now = fingerprint(manifests_folder(settings))
                 told = ""
-            except GroundtrackError as error:
+            except (GroundtrackError, OSError) as error:
                 if told != str(error):
                     told = str(error)
                     _log.warning("The workflow manifests are those of last time: %s", error)
-            if (now := fingerprint(manifests_folder(settings))) != seen:
+                continue
+            if now != seen:
                 seen = now
                 self.reload()
 

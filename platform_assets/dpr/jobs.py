@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from typing import Any
 
 import dagster as dg
@@ -17,7 +16,7 @@ from platform_assets.dpr.intake import task_tables
 from platform_assets.dpr.model import read_request
 from platform_assets.dpr.report import settle
 from platform_assets.dpr.specs import STEP_KEYS
-from platform_assets.execution import hold
+from platform_assets.execution.claimed import carry_out
 from resources.dask_cluster import DaskCluster
 from resources.dpr_archive import DprArchive
 
@@ -35,25 +34,17 @@ def process_request_batch(context: dg.OpExecutionContext, config: RequestBatchCo
     batch = records.claim(config.batch)
     if batch is None:
         raise MissingInput(f"nobody claimed a batch {config.batch}", remedy="Take the id from a run that the sensor requested.")
-    held = hold.take(context, records.bucket, records.lease_key(batch.id))
-    if held is None:
-        context.log.info(f"another run works on batch {batch.id}; nothing to do here")
-        return
-    if records.ended(batch.id) and not context.run.parent_run_id:
-        context.log.info(f"batch {batch.id} is over already")
-        settle(records, batch)
-        held.release()
-        return
-    began_s = time.time()
-    run = run_batch(context, dpr_archive, dask, Order(batch.requests, STEP_KEYS, by_partition=False, heartbeat=held.heartbeat))
-    ended_s = time.time()
-    by_key = {outcome.key: outcome for outcome in run.outcomes}
-    about = {"id": context.run.run_id, "url": f"/runs/{context.run.run_id}", "started_s": began_s, "ended_s": ended_s}
-    records.put_outcomes(batch.id, 1, [by_key[claim.partition] for claim in batch.requests], about)
-    keys = settle(records, batch)
-    context.log.info(f"batch {batch.id} is settled; report {keys['csv']}")
-    held.release(hold.note_of(run.progress, ended_s - began_s))
-    run.conclude(f"batch {batch.id}")
+    keys = [claim.partition for claim in batch.requests]
+    carry_out(
+        context,
+        records,
+        batch.id,
+        keys,
+        work=lambda heartbeat: run_batch(
+            context, dpr_archive, dask, Order(batch.requests, STEP_KEYS, by_partition=False, heartbeat=heartbeat)
+        ),
+        settle=lambda: settle(records, batch),
+    )
 
 
 @dg.job(
