@@ -9,6 +9,8 @@ from platform_assets.common.errors import PermanentError, TransientError
 from platform_assets.common.stages import Stages
 from platform_assets.common.values import State
 
+MANY_STAGES = 200
+
 
 def behave(shared: Path, payload: tuple[str, str], stages: Stages) -> tuple[State, dict[str, Any]]:
     """Behave as the payload says; `shared` is a folder that counts the tries of each item."""
@@ -27,8 +29,8 @@ def nothing(shared: None, payload: int, stages: Stages) -> tuple[State, dict[str
 
 
 def many_stages(shared: Path, payload: int, stages: Stages) -> tuple[State, dict[str, Any]]:
-    """Take 40 stages of 0.1 s, and write at the end of each."""
-    for number in range(40):
+    """Take MANY_STAGES stages of 0.1 s, and write at the end of each."""
+    for number in range(MANY_STAGES):
         with stages(str(number)):
             time.sleep(0.1)
             with (shared / str(payload)).open("a") as file:
