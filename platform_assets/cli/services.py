@@ -110,7 +110,8 @@ class Ports:
 @contextmanager
 def choosing_ports() -> Iterator[None]:
     """Let no other platform of this user choose ports meanwhile: a port is free until what it was chosen for listens on it."""
-    with Path(tempfile.gettempdir(), f"groundtrack-{os.getuid()}.starting").open("ab") as file:
+    # Not $TMPDIR: sessions may have one each, and the ports are the machine's.
+    with Path(f"/tmp/groundtrack-{os.getuid()}.starting").open("ab") as file:  # noqa: S108
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

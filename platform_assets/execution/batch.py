@@ -24,15 +24,16 @@ from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from platform_assets.common.errors import TransientError, WorkerLost
+from platform_assets.common.stages import NoLongerWanted
 from platform_assets.common.values import Failure, Outcome, State, Work
 from platform_assets.execution.plan import Groups, RetryPolicy
 from platform_assets.execution.progress import Progress
-from platform_assets.execution.worker import ItemResult, ItemTask, Limits, executes, failure_of, run_group
+from platform_assets.execution.worker import ItemResult, ItemTask, Limits, failure_of, give_up, run_group
 
 _log = logging.getLogger(__name__)
 _GATHER_S = 30.0
 _LOOK_S = 5.0
-_STOP_S, _STOP_POLL_S = 15.0, 0.2
+_STOP_S = 15.0
 
 
 class ClusterLost(TransientError):
@@ -137,7 +138,7 @@ class Batch:
 
         Raises:
             ClusterLost: The scheduler is gone or no worker comes; the items that had not ended are reported nowhere.
-            Exception: What `reporting` raises; running items are then cancelled.
+            Exception: What `reporting` raises; items in work then begin no other stage, and those that have not ended are reported nowhere.
         """
         self._fresh = Groups(works, target_s=self._options.group_s, most_items=self._options.group_items)
         began = last_tick = time.monotonic()
@@ -151,19 +152,19 @@ class Batch:
                     self._reporting.tick(progress, last_tick - began)
         finally:
             if self._flying:
-                self._stop()
+                self._stop(progress)
             self._client.unsubscribe_topic(self._topic)
 
-    def _stop(self) -> None:
-        """Cancel what runs, and wait until no worker is in the middle of a stage: what it publishes then belongs to this batch."""
-        self._client.cancel([flight.future for flight in self._flying.values()], force=True)
+    def _stop(self, progress: Progress) -> None:
+        """Let no worker begin another stage, take home what has ended, and cancel the rest: what is published belongs to this batch."""
         deadline = time.monotonic() + _STOP_S
-        with suppress(OSError, TimeoutError, CommClosedError):
-            while self._client.status == "running" and time.monotonic() < deadline:
-                if not any(self._client.run(executes, self._topic, on_error="ignore").values()):
-                    return
-                time.sleep(_STOP_POLL_S)
-        _log.warning("some items are still in the middle of a stage; they begin no other")
+        with suppress(OSError, TimeoutError, CommClosedError, ClusterLost):
+            told = self._client.status == "running" and self._client.run(give_up, self._topic, on_error="ignore")
+            while told and self._flying and time.monotonic() < deadline:
+                self._land_next(progress)
+        if self._flying:
+            self._client.cancel([flight.future for flight in self._flying.values()], force=True)
+            _log.warning("%d groups of items were still in the middle of a stage; they begin no other", len(self._flying))
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, words = event
@@ -240,6 +241,8 @@ class Batch:
         self._fresh.learn([attempt.work for attempt in flight.tries], sum(result.seconds for result in results))
         for attempt, result in zip(flight.tries, results, strict=True):
             self._last_words.pop(result.key, None)
+            if result.failure and result.failure.code == NoLongerWanted.code:
+                continue
             if result.failure:
                 self._failed(attempt, result.failure, result.seconds, progress)
             else:

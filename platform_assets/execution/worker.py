@@ -30,6 +30,9 @@ _POLL_S = 0.1
 _FAREWELL_S = 0.5
 _EXIT_CODE = 87
 
+_given_up: set[str] = set()
+"""The topics of batches that were stopped while they had work in this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -68,7 +71,7 @@ class ItemResult:
 def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], limits: Limits, topic: str, name: str) -> list[ItemResult]:
     """Run the items of one group one after the other; never raises because of an item.
 
-    When the group is cancelled, or its client is gone, no other stage is begun.
+    When its batch is given up, the group is cancelled, or its client is gone, no other stage is begun.
 
     Args:
         task: The item function: `(shared, payload, stages) -> (state, facts)`; a module-level function.
@@ -81,23 +84,22 @@ def run_group(task: ItemTask, shared: Any, items: tuple[tuple[str, Any], ...], l
     # Dask removes the folder of a worker that was killed when the next one starts beside it; nobody does so for /tmp.
     worker = get_worker()
     tempfile.tempdir = worker.local_directory
-    return [_run_item(task, shared, key, payload, limits, topic, lambda: _is_wanted(worker, name)) for key, payload in items]
+    return [_run_item(task, shared, key, payload, limits, topic, lambda: _is_wanted(worker, topic, name)) for key, payload in items]
 
 
-def _is_wanted(worker: Worker, name: str) -> bool:
-    """Whether anybody waits for a task that this worker executes; Dask stops no thread, it only notes that it is cancelled."""
-    task = worker.state.tasks.get(name)
-    return task is not None and task.state != "cancelled"
-
-
-def executes(topic: str, dask_worker: Worker) -> bool:
-    """Whether a worker still has a group of a batch in its thread; Dask runs this beside it and gives it the worker.
+def give_up(topic: str) -> None:
+    """Let the groups of a batch begin no other stage in this process; what they have done comes home as ever.
 
     Args:
-        topic: The batch's topic, which is part of the keys of its groups.
-        dask_worker: The worker.
+        topic: The batch's topic.
     """
-    return any(topic in str(task.key) for task in (*dask_worker.state.executing, *dask_worker.state.long_running))
+    _given_up.add(topic)
+
+
+def _is_wanted(worker: Worker, topic: str, name: str) -> bool:
+    """Whether anybody waits for a task that this worker executes; Dask stops no thread, it only notes that it is cancelled."""
+    task = worker.state.tasks.get(name)
+    return topic not in _given_up and task is not None and task.state != "cancelled"
 
 
 def _run_item(task: ItemTask, shared: Any, key: str, payload: Any, limits: Limits, topic: str, is_wanted: Callable[[], bool]) -> ItemResult:

@@ -9,8 +9,6 @@ from platform_assets.common.errors import PermanentError, TransientError
 from platform_assets.common.stages import Stages
 from platform_assets.common.values import State
 
-MANY_STAGES = 200
-
 
 def behave(shared: Path, payload: tuple[str, str], stages: Stages) -> tuple[State, dict[str, Any]]:
     """Behave as the payload says; `shared` is a folder that counts the tries of each item."""
@@ -28,12 +26,13 @@ def nothing(shared: None, payload: int, stages: Stages) -> tuple[State, dict[str
     return State.DONE, {"number": payload}
 
 
-def many_stages(shared: Path, payload: int, stages: Stages) -> tuple[State, dict[str, Any]]:
-    """Take MANY_STAGES stages of 0.1 s, and write at the end of each."""
-    for number in range(MANY_STAGES):
-        with stages(str(number)):
+def staged(shared: Path, payload: tuple[str, int], stages: Stages) -> tuple[State, dict[str, Any]]:
+    """Take as many stages of 0.1 s as the payload says, and write to its file at the end of each."""
+    name, number = payload
+    for stage in range(number):
+        with stages(str(stage)):
             time.sleep(0.1)
-            with (shared / str(payload)).open("a") as file:
+            with (shared / name).open("a") as file:
                 file.write("x")
     return State.DONE, {}
 

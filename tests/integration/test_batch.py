@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from platform_assets.execution.progress import Progress
 from platform_assets.execution.worker import Limits
 from resources.dask_cluster import DaskCluster
 from tests.builders.servers import wait_for
-from tests.builders.tasks import MANY_STAGES, behave, many_stages, nothing
+from tests.builders.tasks import behave, nothing, staged
 
 OPTIONS = BatchOptions(
     retry=RetryPolicy(first_delay_s=0.1), limits=Limits(time_s=5.0, memory_bytes=500_000_000), alone_memory_bytes=2_000_000_000, tick_s=0.2
@@ -134,22 +135,27 @@ def test_a_raise_in_the_report_stops_the_batch_and_its_tasks(client: Client, tmp
     assert len(list(tmp_path.iterdir())) < 40
 
 
-def test_nothing_goes_on_on_the_workers_after_a_batch_was_stopped(client: Client, tmp_path: Path) -> None:
+def test_a_batch_that_is_stopped_reports_what_ended_and_begins_nothing_else(client: Client, tmp_path: Path) -> None:
     def written() -> dict[str, int]:
         return {path.name: path.stat().st_size for path in tmp_path.iterdir()}
 
     def stop(progress: Progress, elapsed_s: float) -> None:
-        if written():
+        if "long" in written():
             raise KeyboardInterrupt
 
-    works = [Work(str(number), number) for number in range(8)]
-    batch = Batch(client, many_stages, lambda: tmp_path, OPTIONS, Reporting(lambda keys: None, lambda outcome: None, stop))
+    payloads = [("short", 1), ("longer", 3), ("long", 200), ("late", 1)]
+    works = [Work(name, (name, stages), 0.001) for name, stages in payloads]  # one group
+    ended: list[Outcome] = []
+    options = replace(OPTIONS, limits=Limits(time_s=60.0))
+    batch = Batch(client, staged, lambda: tmp_path, options, Reporting(lambda keys: None, ended.append, stop))
     with pytest.raises(KeyboardInterrupt):
         batch.run(works, Progress(len(works), 1.0))
     at_the_end = written()
     time.sleep(0.5)
     assert written() == at_the_end
-    assert all(size < MANY_STAGES for size in at_the_end.values())
+    assert [(outcome.key, outcome.state) for outcome in ended] == [("short", State.DONE), ("longer", State.DONE)]
+    assert at_the_end["long"] < 200
+    assert "late" not in at_the_end
 
 
 def test_a_scheduler_that_dies_stops_the_batch_as_transient(tmp_path: Path) -> None:
