@@ -172,7 +172,8 @@ class Site:
     def run_workers(self) -> list[psutil.Process]:
         """The processes of the runs that are in work."""
         server = psutil.Process(self.up.pid("code_server") or 0)
-        return [child for child in server.children() if "multiprocessing.spawn" in " ".join(child.cmdline())]
+        forks = [child for child in server.children() if "multiprocessing.forkserver" in " ".join(child.cmdline())]
+        return [run for fork in forks for run in fork.children()]
 
     def busy_dask_workers(self) -> list[psutil.Process]:
         """The Dask workers that work on something, whether or not anybody still waits for it."""
