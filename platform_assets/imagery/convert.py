@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import disk_usage
 
@@ -9,6 +10,7 @@ import rasterio
 from rasterio.shutil import copy
 
 from platform_assets.common.errors import PermanentError
+from platform_assets.imagery import recompress
 from platform_assets.imagery.gdal import cache_for, decode_all, pixel_bytes, strict
 from platform_assets.imagery.inspect import private_domains
 from platform_assets.imagery.model import Conversion, ImageFacts, Profile
@@ -28,6 +30,9 @@ _COMPRESSION: dict[Profile, dict[str, str | int]] = {
     Profile.LERC: {"COMPRESS": "LERC", "MAX_Z_ERROR": 0},
 }
 _PREDICTED = (Profile.DEFLATE, Profile.ZSTD, Profile.LZW)
+_COMPRESSING = ("LEVEL", "PREDICTOR", "OVERVIEW_PREDICTOR")
+_MOST_PLAIN_BYTES = 2 << 30
+"""An uncompressed COG that is compressed again is no BigTIFF, and has room on the worker's disk."""
 
 
 class ProfileUnsuitable(PermanentError):
@@ -61,6 +66,24 @@ def write_cog(source: Path, target: Path, facts: ImageFacts, conversion: Convers
     check_profile(source.name, facts, conversion.profile)
     check_deflate(source)
     options = creation_options(facts, conversion)
+    if conversion.profile is not Profile.DEFLATE or "PREDICTOR" not in options or _plain_bytes(facts) > _MOST_PLAIN_BYTES:
+        _copy(source, target, facts, options)
+        return
+    plain = target.with_name(f"{target.name}.plain")
+    try:
+        _copy(source, plain, facts, {name: value for name, value in options.items() if name not in _COMPRESSING} | {"COMPRESS": "NONE"})
+        recompress.deflate(plain, target)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _plain_bytes(facts: ImageFacts) -> int:
+    """Return the size of the tiles of an image and its overviews without compression."""
+    side = block_px(facts)
+    return sum(-(-width // side) * -(-height // side) for width, height in pyramid(facts)) * side * side * pixel_bytes(facts.dtypes)
+
+
+def _copy(source: Path, target: Path, facts: ImageFacts, options: Mapping[str, str | int]) -> None:
     try:
         with strict(source, ConversionFailed), rasterio.open(source, driver="GTiff") as dataset, cache_for(dataset):
             # With YES, GDAL 3.10 loses the tags of bands, and copies the list of pages with this machine's paths in it.

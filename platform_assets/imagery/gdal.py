@@ -59,7 +59,7 @@ def gdal_environment(scratch: Path) -> Iterator[None]:
         "GDAL_CACHEMAX": _CACHE_BYTES,  # a twentieth of its default on a large machine, at no cost up to 10,000 pixels a line
         "GDAL_NUM_THREADS": 1,  # a worker has one core, and threaded compression swallows errors
         "CPL_TMPDIR": str(scratch),
-        "COG_TMP_COMPRESSION": "NONE",  # overviews are written to a temporary file and read back at once
+        "COG_TMP_COMPRESSION": "NONE",  # overviews and masks are written to a temporary file and read back at once
         "GDAL_TIFF_INTERNAL_MASK": True,
         "GTIFF_IGNORE_READ_ERRORS": False,
     }

@@ -6,11 +6,13 @@ This reader needs a few kilobytes whatever the file says.
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from platform_assets.common.errors import LimitExceeded, PermanentError
 
@@ -181,7 +183,7 @@ def _blocks(file: BinaryIO, directory: Directory) -> Iterator[tuple[int, int]]:
 
 def _inflates(file: BinaryIO, offset: int, size: int) -> bool:
     """Whether compressed data are whole and their checksum is right; in a few megabytes of memory, whatever they claim."""
-    decoder = zlib.decompressobj()
+    decoder = isal_zlib.decompressobj()
     file.seek(offset)
     try:
         while not decoder.eof:
@@ -192,7 +194,7 @@ def _inflates(file: BinaryIO, offset: int, size: int) -> bool:
             if not data:
                 return False
             decoder.decompress(data, _CHUNK_BYTES)
-    except zlib.error:
+    except IsalError:
         return False
     return True
 

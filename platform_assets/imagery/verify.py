@@ -21,7 +21,7 @@ from platform_assets.imagery.inspect import KEPT_DOMAINS, facts_of, palette_of, 
 from platform_assets.imagery.model import Conversion, ImageFacts
 from platform_assets.imagery.tiff import IMAGE_LENGTH, IMAGE_WIDTH, read_header
 
-_WINDOW_PX = 256
+_WINDOW_PX, _WINDOW_LINES = 256, 64
 _INSIDE = (0.382, 0.618)
 """Where windows inside the image begin, as shares of its side: not on borders of tiles or strips."""
 
@@ -204,17 +204,17 @@ def check_pixels(cog: Path, raw: DatasetReader, made: DatasetReader, *, lossless
 
 
 def _sample(width: int, height: int) -> Iterator[Window]:
-    """Yield windows in a few lines of them: of a source in strips, a window costs as much as its whole lines."""
-    for top in _begins(height):
-        for left in _begins(width):
-            yield Window(left, top, min(_WINDOW_PX, width - left), min(_WINDOW_PX, height - top))
+    """Yield flat windows in a few lines of them: of a source in strips, a window costs as much as its whole lines."""
+    for top in _begins(height, _WINDOW_LINES):
+        for left in _begins(width, _WINDOW_PX):
+            yield Window(left, top, min(_WINDOW_PX, width - left), min(_WINDOW_LINES, height - top))
 
 
-def _begins(length: int) -> list[int]:
+def _begins(length: int, window: int) -> list[int]:
     """Return where windows begin: of a short side all of it is compared."""
-    if length <= 4 * _WINDOW_PX:
-        return list(range(0, length, _WINDOW_PX))
-    last = length - _WINDOW_PX
+    if length <= 4 * window:
+        return list(range(0, length, window))
+    last = length - window
     return [0, *(int(last * share) for share in _INSIDE), last]
 
 
