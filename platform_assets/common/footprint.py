@@ -16,6 +16,8 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as transform_points
 
+from platform_assets.common.raster import local_environment
+
 Points = NDArray[np.float64]
 """Coordinates, shape (n, 2); longitude before latitude."""
 
@@ -61,6 +63,11 @@ def footprint(crs_wkt: str, width: int, height: int, to_map: ToMap) -> Footprint
         return Footprint(None, None, f"the coordinate reference system cannot be read: {error}")
     if not (crs.is_geographic or crs.is_projected):
         return Footprint(None, None, "the coordinate reference system is local: it is not tied to the Earth")
+    with local_environment():
+        return _footprint(crs, width, height, to_map)
+
+
+def _footprint(crs: CRS, width: int, height: int, to_map: ToMap) -> Footprint:
     outline = _outline(width, height)
     locate = _Locator(crs, to_map, tolerance=1e-4 * float(np.ptp(to_map(outline), axis=0).max()))
     ring = locate(outline)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def software(packages: Iterable[str] = ("rasterio", "rio-cogeo", "numpy")) -> di
     return {name: found for name, found in versions.items() if found}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
@@ -14,6 +13,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import GCPTransformer
 
 from platform_assets.common.footprint import Footprint, Points, footprint
+from platform_assets.common.raster import local_environment
 from platform_assets.imagery.model import BandStatistics, ImageFacts
 
 Gcp = tuple[float, float, float, float]
@@ -35,7 +35,7 @@ def footprint_of(facts: ImageFacts, gcps: Sequence[Gcp]) -> Footprint:
         return Footprint(None, None, only)
     points = [GroundControlPoint(row=line, col=column, x=x, y=y) for column, line, x, y in gcps]
     try:
-        with rasterio.Env(), GCPTransformer(points) as transformer:
+        with local_environment(), GCPTransformer(points) as transformer:
             return footprint(
                 facts.crs_wkt,
                 facts.width,

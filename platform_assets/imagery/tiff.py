@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from isal import isal_zlib
-from isal.igzip_lib import IsalError
 
 from platform_assets.common.errors import LimitExceeded, PermanentError
 
@@ -194,7 +193,7 @@ def _inflates(file: BinaryIO, offset: int, size: int) -> bool:
             if not data:
                 return False
             decoder.decompress(data, _CHUNK_BYTES)
-    except IsalError:
+    except isal_zlib.error:  # type: ignore[misc]  # the stubs forget what it derives from
         return False
     return True
 

@@ -15,6 +15,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from platform_assets.common.errors import CheckFailed
 from platform_assets.common.keys import shown
+from platform_assets.common.raster import NO_SESSION
 from platform_assets.imagery.convert import pyramid
 from platform_assets.imagery.gdal import cache_for, decode_all, strict
 from platform_assets.imagery.inspect import KEPT_DOMAINS, facts_of, palette_of, private_domains
@@ -93,7 +94,7 @@ def check_valid(cog: Path) -> None:
     wrong = failed("cog_valid", cog)
     try:
         with strict(cog, wrong):
-            _, errors, warnings = cog_validate(cog, strict=True, quiet=True)
+            _, errors, warnings = cog_validate(cog, strict=True, quiet=True, config={"session": NO_SESSION})
     except CheckFailed:
         raise
     except Exception as error:

@@ -20,6 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from platform_assets.common.errors import PermanentError
+from platform_assets.common.raster import local_environment
 
 _BATCH_BYTES = 1 << 20
 """Of lines that are squared at once: they stay in the processor's cache."""
@@ -69,7 +70,7 @@ def mean_power(path: Path, shape: tuple[int, int], cell: tuple[int, int], *, zer
         PermanentError: The file is truncated, damaged, or is not what its annotation says.
     """
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES), warnings.catch_warnings():
+        with local_environment(GDAL_CACHEMAX=_CACHE_BYTES), warnings.catch_warnings():
             # Places come from the annotation; control points in the image are not needed.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return _mean_power(path, shape, cell, zero_is_missing=zero_is_missing)
