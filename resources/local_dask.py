@@ -60,7 +60,6 @@ def local_dask(workers: int, *, log: Path | None = None) -> Iterator[str]:
         with log.open("ab") if log else nullcontext() as output:
             process = subprocess.Popen(  # noqa: S603
                 command,
-                env=_DEFAULTS | os.environ,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -113,6 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
     import dask
     from distributed import LocalCluster
 
