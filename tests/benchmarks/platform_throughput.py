@@ -39,7 +39,7 @@ from platform_assets.imagery.pipeline import Workshop, convert_image, work_of  #
 from platform_assets.imagery.report import rows_csv  # noqa: E402
 from resources.object_store import S3Bucket, S3Connection  # noqa: E402
 from resources.settings import Settings, load  # noqa: E402
-from tests.builders.servers import ACCESS_KEY, SECRET_KEY, S3Server, ministack, radosgw, wait_for  # noqa: E402
+from tests.builders.servers import ACCESS_KEY, SECRET_KEY, S3Server, ministack, radosgw  # noqa: E402
 
 _ARCHIVE = {2000: 36, 4000: 18, 6000: 8, 10_000: 4}
 _KINDS: list[tuple[int, dict[str, str]]] = [
@@ -50,6 +50,7 @@ _KINDS: list[tuple[int, dict[str, str]]] = [
 ]
 _RAW = "bench-raw"
 _CORES = 2
+_LOOK_S = 0.5
 
 _REFERENCE = r"""
 set -eu
@@ -136,7 +137,8 @@ def platform(running: Platform, keys: dict[str, int], settings: Settings) -> Non
     assert dropped
     _, stem, timestamp = drop_id(dropped, settings.manifest_pattern)
     report = f"{stem}report-{timestamp}.json"
-    wait_for(lambda: source.stat(report) is not None, "settling", 3600)
+    while source.stat(report) is None:
+        time.sleep(_LOOK_S)
     totals = json.loads(source.read(report, limit_bytes=1 << 30)[0])["totals"]
     assert totals["done"] == len(keys), totals
 
@@ -179,7 +181,6 @@ def compare(server: S3Server, keys: dict[str, int], profile: str, base: float) -
         output_bucket=f"bench-platform-{profile}",
         profile=profile,
         dask_workers=_CORES,
-        sensor_interval_s=5,
     )
     target = new_bucket(server, f"bench-pool-{profile}")
     shop = Workshop(source, target, "", settings.conversion, settings.limits, frozenset(Product), "bench")
