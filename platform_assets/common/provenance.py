@@ -16,7 +16,7 @@ _SHA2_256 = "1220"  # multihash: code 0x12, 32 bytes
 _MD5 = "d50110"  # multihash: code 0xd5 as a variable-length integer, 16 bytes
 
 
-def software(packages: Iterable[str] = ("rasterio", "rio-cogeo", "numpy")) -> dict[str, str]:
+def software(packages: Iterable[str] = ("rasterio", "rio-cogeo", "numpy", "isal")) -> dict[str, str]:
     """Return the versions of Groundtrack, GDAL and those packages that are installed.
 
     Args:

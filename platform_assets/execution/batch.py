@@ -158,13 +158,15 @@ class Batch:
     def _stop(self, progress: Progress) -> None:
         """Let no worker begin another stage, take home what has ended, and cancel the rest: what is published belongs to this batch."""
         deadline = time.monotonic() + _STOP_S
-        with suppress(OSError, TimeoutError, CommClosedError, ClusterLost):
-            told = self._client.status == "running" and self._client.run(give_up, self._topic, on_error="ignore")
-            while told and self._flying and time.monotonic() < deadline:
-                self._land_next(progress)
-        if self._flying:
-            self._client.cancel([flight.future for flight in self._flying.values()], force=True)
-            _log.warning("%d groups of items were still in the middle of a stage; they begin no other", len(self._flying))
+        try:
+            with suppress(OSError, TimeoutError, CommClosedError, ClusterLost):
+                told = self._client.status == "running" and self._client.run(give_up, self._topic, on_error="ignore")
+                while told and self._flying and time.monotonic() < deadline:
+                    self._land_next(progress)
+        finally:
+            if self._flying:
+                self._client.cancel([flight.future for flight in self._flying.values()], force=True)
+                _log.warning("%d groups of items were still in the middle of a stage; they begin no other", len(self._flying))
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, words = event
